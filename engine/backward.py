@@ -1,0 +1,200 @@
+"""Write the backward half of a listing: walk the forward half from the end, one rule per call."""
+
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from engine.gates import GATES, Coverage
+from engine.layers import active_nodes
+from engine.program import Program, aten, op_name
+from engine.vjps import ACTIVATIONS, VJPS
+
+SQUASHING = (aten.sigmoid, aten.hardsigmoid, aten.softmax, aten.tanh)
+
+# What a rule may write as an operator or a method of a tensor, and the op it stands for.
+OPERATORS = {
+    operator.add: aten.add,
+    operator.sub: aten.sub,
+    operator.mul: aten.mul,
+    operator.truediv: aten.div,
+    operator.gt: aten.gt,
+}
+
+
+class CompileError(ValueError):
+    """The network has a step that cannot be differentiated exactly; every such step is named."""
+
+
+class Value(fx.Proxy):
+    """A value of the listing that a rule can compute with: it knows its shape."""
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """The lengths of the axes; the batch is symbolic."""
+        return tuple(self.node.meta["val"].shape)
+
+    def __len__(self) -> int:
+        """How many values an op returns, where it returns several."""
+        return len(self.node.meta["val"])
+
+
+class Recorder(fx.proxy.GraphAppendingTracer):
+    """Appends what a rule computes to the listing, each call with the shape of its result."""
+
+    def __init__(self, program: Program, gate: str) -> None:
+        super().__init__(program.graph)
+        self.program, self.gate = program, gate
+        self.fake_mode = program.image.meta["val"].fake_mode
+
+    def proxy(self, node: fx.Node) -> Value:
+        """The value of a node, to hand to a rule."""
+        return Value(node, self)
+
+    def create_node(self, kind: str, target: Any, args: Any, kwargs: Any, *_: Any, **__: Any) -> fx.Node:
+        """Append one call; operators become the ops that they stand for."""
+        target = OPERATORS.get(target, target)
+        node = self.graph.call_function(target, args, kwargs)
+        arguments = fx.map_arg((args, kwargs), lambda source: source.meta["val"])
+        with self.fake_mode:
+            node.meta["val"] = target(*arguments[0], **arguments[1])
+        node.meta["gate"] = self.gate
+        return node
+
+    def create_arg(self, a: Any) -> Any:
+        """A symbolic size becomes the node that computes it."""
+        return self._size(a) if isinstance(a, torch.SymInt) else super().create_arg(a)
+
+    def _size(self, size: torch.SymInt) -> fx.Node:
+        batch = self.program.image.meta["val"].shape[0]
+        factor, rest = divmod(size.node.expr, batch.node.expr), 0
+        multiple, rest = factor
+        if rest != 0 or not multiple.is_integer:
+            raise NotImplementedError(f"a size of {size} for a batch of {batch}")
+        node = next((n for n in self.graph.nodes if n.target is aten.size and n.args == (self.program.image, 0)), None)
+        if node is None:
+            with self.graph.inserting_after(self.program.image):
+                node = self.graph.call_function(aten.size, (self.program.image, 0))
+            node.meta["val"] = batch
+        if multiple == 1:
+            return node
+        scaled = self.graph.call_function(operator.mul, (node, int(multiple)))
+        scaled.meta.update(val=size, gate=self.gate)
+        return scaled
+
+
+def coverage(program: Program) -> Coverage:
+    """Count the activation calls on the way from the image to the logits."""
+    found = Coverage()
+    for node in active_nodes(program):
+        if kind := ACTIVATIONS.get(node.target):
+            counts = found.rectifiers if kind == "rectifier" else found.smooth
+        elif node.target in SQUASHING:
+            counts = found.squashing
+        else:
+            continue
+        counts[op_name(node)] = counts.get(op_name(node), 0) + 1
+    return found
+
+
+def differentiate(program: Program, gate: str, wanted: Iterable[fx.Node]) -> dict[fx.Node, fx.Node]:
+    """Append the backward half under `gate` and return the cotangent of each wanted node.
+
+    Only nodes between a wanted one and the logits are visited. Raises CompileError where an op on the way has
+    no rule, all of them in one message.
+    """
+    wanted = set(wanted)
+    path = _between(program, wanted)
+    refuse_unknown(program, path)
+    recorder = Recorder(program, gate)
+    pending: dict[fx.Node, list[Any]] = {node: [] for node in path}
+    pending[program.logits].append(recorder.proxy(program.seed))  # type: ignore[arg-type]
+    cotangents: dict[fx.Node, fx.Node] = {}
+    for node in reversed(path):
+        ct = _total(node, pending.pop(node), recorder)
+        if node in wanted:
+            cotangents[node] = ct.node
+        if node is program.image:
+            continue
+        if node.target is operator.getitem:
+            source, index = node.args
+            pending[source].append((index, ct))  # type: ignore[index]
+            continue
+        values = fx.map_arg((node.args, node.kwargs), recorder.proxy)
+        rule = VJPS[node.target]
+        y = recorder.proxy(node)
+        try:
+            if kind := ACTIVATIONS.get(node.target):
+                shares = GATES[gate](rule, kind, ct, y, *values[0], **values[1])
+            else:
+                shares = rule(ct, y, *values[0], **values[1])
+        except NotImplementedError as error:
+            raise CompileError(f"{where(node)}: {error}") from error
+        for argument, share in _pairs(node.args, shares):
+            if argument in pending:
+                if share is None:
+                    raise CompileError(f"{where(node)}: its {argument.name} depends on the image, and has no rule")
+                pending[argument].append(share)
+    return cotangents
+
+
+def refuse_unknown(program: Program, path: Iterable[fx.Node]) -> None:
+    """Raise CompileError naming every op of `path` that has no rule, with the layers where it stands."""
+    places: dict[str, list[str]] = {}
+    for node in path:
+        if node is not program.image and node.target is not operator.getitem and node.target not in VJPS:
+            places.setdefault(op_name(node), []).append(where(node))
+    if places:
+        listed = "; ".join(f"aten.{op} ({', '.join(names[:3])})" for op, names in places.items())
+        raise CompileError(
+            f"no rule for {len(places)} op(s): {listed}. A rule is one function in engine/vjps.py; "
+            "the README shows how to add it."
+        )
+
+
+def where(node: fx.Node) -> str:
+    """The module that a node stands in, for error messages."""
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    return f"{stack[-1][0] or 'top level'}" if stack else node.name
+
+
+def _between(program: Program, wanted: set[fx.Node]) -> list[fx.Node]:
+    """The active nodes from which the cotangent of a wanted node flows."""
+    downstream = set[fx.Node]()
+    path = []
+    for node in active_nodes(program):
+        if node in wanted or not downstream.isdisjoint(node.all_input_nodes):
+            downstream.add(node)
+            path.append(node)
+    return path
+
+
+def _total(node: fx.Node, shares: list[Any], recorder: Recorder) -> Any:
+    """The cotangent of a node: the sum over its users, or one sum per output where it has several."""
+    if not isinstance(node.meta["val"], (tuple, list)):
+        total = shares[0]
+        for share in shares[1:]:
+            total = aten.add(total, share)
+        return total
+    totals: list[Any] = [None] * len(node.meta["val"])
+    for index, share in shares:
+        totals[index] = share if totals[index] is None else aten.add(totals[index], share)
+    return totals
+
+
+def _pairs(arguments: Iterable[Any], shares: Iterable[Any]) -> Iterable[tuple[fx.Node, Any]]:
+    """(argument, its cotangent) for each node among the arguments, lists of nodes included."""
+    tensors = [a for a in arguments if _holds_values(a)]
+    for argument, share in zip(tensors, shares, strict=False):
+        if isinstance(argument, fx.Node):
+            yield argument, share
+        else:
+            yield from zip(argument, share or [None] * len(argument), strict=True)
+
+
+def _holds_values(argument: Any) -> bool:
+    if isinstance(argument, fx.Node):
+        return isinstance(argument.meta["val"], (Tensor, tuple, list))
+    return isinstance(argument, (list, tuple)) and any(isinstance(a, fx.Node) and _holds_values(a) for a in argument)

@@ -1,0 +1,107 @@
+"""The passes in order: capture, fold, differentiate, give folded layers back, evaluate, prune, check."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx, nn
+
+from engine.backward import Recorder, coverage, differentiate
+from engine.capture import capture
+from engine.fold import fold_batch_norm
+from engine.gates import Coverage
+from engine.layers import choose_layers
+from engine.methods import Method, choose_methods, gates_of, pooled_layer
+from engine.program import Program, aten
+
+# A constant that follows from others is worth its place in the file up to this many elements.
+SMALL = 1 << 14
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A complete program and what is known of it."""
+
+    program: Program
+    methods: list[Method]
+    absent: dict[str, str]  # methods that do not apply, with the reason
+    pooled: int  # the layer of CAM, -1 where there is none
+    coverage: Coverage
+    folded: int  # BatchNorms folded into convolutions
+
+
+def compile_program(
+    module: nn.Module,
+    example: Tensor,
+    layers: str | Sequence[str] = "trunk",
+    methods: str | Sequence[str] | None = None,
+) -> Compiled:
+    """Compile a classifier: its forward half, and for each gate that `methods` take a backward half.
+
+    module: in evaluation mode, [N, C, H, W] -> [N, K]; it is read, never changed.
+    example: [N, C, H, W]; sets size and dtype, its values do not matter.
+    layers: "trunk", "all", or names. methods: names, or None for all that apply.
+    Raises CaptureError, CompileError (ops without a rule) or ValueError (names).
+    """
+    with torch.no_grad():
+        program = capture(module, example)
+        program.layers = choose_layers(program, layers)
+        pooled, reason = pooled_layer(program)
+        absent = {"cam": reason} if reason else {}
+        chosen = choose_methods(methods, absent)
+        found = coverage(program)
+        folded = fold_batch_norm(program)
+        _seed(program)
+        for gate in gates_of(chosen):
+            _backward_half(program, gate)
+        program.primals = [_given_back(program, index) for index in range(len(program.layers))]
+        _evaluate_constants(program)
+        program.prune()
+        program.check()
+    return Compiled(program, chosen, absent, pooled, found, folded)
+
+
+def _seed(program: Program) -> None:
+    with program.graph.inserting_after(program.image):
+        program.seed = program.graph.placeholder("seed")
+    program.seed.meta["val"] = program.logits.meta["val"]
+
+
+def _backward_half(program: Program, gate: str) -> None:
+    found = differentiate(program, gate, {program.image, *(layer.node for layer in program.layers)})
+    program.image_cotangents[gate] = found[program.image]
+    recorder = Recorder(program, gate)
+    cotangents = []
+    for index, layer in enumerate(program.layers):
+        ct = found[layer.node]
+        if layer.scale is not None:
+            ct = recorder.create_node("call_function", aten.mul, (ct, layer.scale), {})
+            ct.meta["restores"] = index
+        cotangents.append(ct)
+    program.cotangents[gate] = cotangents
+
+
+def _given_back(program: Program, index: int) -> fx.Node:
+    """The primal of a layer; behind a folded BatchNorm, (folded - shift) / scale."""
+    layer = program.layers[index]
+    if layer.scale is None:
+        return layer.node
+    recorder = Recorder(program, "")
+    unshifted = recorder.create_node("call_function", aten.sub, (layer.node, layer.shift), {})
+    primal = recorder.create_node("call_function", aten.div, (unshifted, layer.scale), {})
+    unshifted.meta["restores"] = primal.meta["restores"] = index
+    return primal
+
+
+def _evaluate_constants(program: Program) -> None:
+    """Compute now what depends on constants alone, where the result is small."""
+    for node in list(program.graph.nodes):
+        sources = node.all_input_nodes
+        if node.op != "call_function" or not sources or any(source.op != "get_attr" for source in sources):
+            continue
+        fake = node.meta["val"]
+        if isinstance(fake, Tensor) and fake.numel() <= SMALL:
+            (value,) = program.run([node])
+            constant = program.constant(node.name, value.contiguous(), fake)
+            node.replace_all_uses_with(constant)
+            program.graph.erase_node(node)

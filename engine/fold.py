@@ -1,0 +1,88 @@
+"""Fold BatchNorm into the convolution before it, for both halves of the listing at once.
+
+The pass runs on the forward half; the backward half is written from what it leaves, so it reads the same folded
+kernel. A layer that ends between the two is not lost: it remembers the affine map that its value went through.
+"""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, fx
+
+from engine.program import Program, aten
+
+# A value given back as (folded - shift) / scale loses |shift / scale| over its own size in precision.
+LOSS = 64.0
+
+
+def fold_batch_norm(program: Program) -> int:
+    """Fold every BatchNorm that follows a convolution of its own; return how many were folded."""
+    folded = 0
+    for norm in list(program.graph.nodes):
+        conv = norm.args[0] if norm.target is aten.batch_norm else None
+        if isinstance(conv, fx.Node) and conv.target is aten.conv2d and _foldable(program, conv, norm):
+            _fold(program, conv, norm)
+            folded += 1
+    return folded
+
+
+def _foldable(program: Program, conv: fx.Node, norm: fx.Node) -> bool:
+    alone = set(conv.users) == {norm}
+    parameters = [a for a in (*conv.args[1:3], *norm.args[1:5]) if isinstance(a, fx.Node)]
+    if not alone or any(a.op != "get_attr" for a in parameters):
+        return False
+    if not any(layer.node is conv for layer in program.layers):
+        return True
+    scale, shift, mean, deviation = _affine(program, norm)
+    size = (mean.abs() + deviation).max()
+    return bool((scale != 0).all() and ((shift / scale).abs().max() <= LOSS * size))
+
+
+def _fold(program: Program, conv: fx.Node, norm: fx.Node) -> None:
+    weight, bias = _value(program, conv.args[1]), _value(program, conv.args[2] if len(conv.args) > 2 else None)
+    scale, shift, *_ = _affine(program, norm)
+    kernel = weight.double() * scale.reshape(-1, *[1] * (weight.ndim - 1))  # type: ignore[union-attr]
+    offset = shift if bias is None else shift + bias.double() * scale
+    name = str(conv.args[1].target)  # type: ignore[union-attr]
+    fakes = conv.args[1].meta["val"], norm.args[3].meta["val"]  # type: ignore[union-attr]
+    dtype = weight.dtype  # type: ignore[union-attr]
+    new_weight = program.constant(f"{name}_folded", kernel.to(dtype), fakes[0])
+    new_bias = program.constant(f"{name}_folded_bias", offset.to(dtype), fakes[1])
+    with program.graph.inserting_before(norm):
+        fused = program.graph.call_function(aten.conv2d, (conv.args[0], new_weight, new_bias, *conv.args[3:]))
+    fused.meta.update(norm.meta)
+    norm.replace_all_uses_with(fused)
+    between = any(layer.node is conv for layer in program.layers)
+    to_constant = {}
+    if between:
+        for part, value in (("scale", scale), ("shift", shift)):
+            vector = value.to(dtype).reshape(-1, 1, 1)
+            with fakes[1].fake_mode:
+                fake = torch.empty(vector.shape, dtype=dtype)
+            to_constant[part] = program.constant(f"{name}_{part}", vector, fake)
+    program.layers = [
+        replace(layer, node=fused, **to_constant)
+        if layer.node is conv
+        else replace(layer, node=fused)
+        if layer.node is norm
+        else layer
+        for layer in program.layers
+    ]
+    if program.logits is norm:
+        program.logits = fused
+    program.graph.erase_node(norm)
+    program.graph.erase_node(conv)
+
+
+def _affine(program: Program, norm: fx.Node) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """scale, shift, mean and deviation of a BatchNorm in evaluation, in float64: y = x * scale + shift."""
+    weight, bias, mean, variance = (_value(program, a) for a in norm.args[1:5])
+    assert mean is not None and variance is not None
+    deviation = (variance.double() + norm.args[7]).sqrt()  # type: ignore[operator]
+    scale = 1 / deviation if weight is None else weight.double() / deviation
+    shift = -mean.double() * scale if bias is None else bias.double() - mean.double() * scale
+    return scale, shift, mean.double(), deviation
+
+
+def _value(program: Program, argument: object) -> Tensor | None:
+    return program.constants[str(argument.target)] if isinstance(argument, fx.Node) else None

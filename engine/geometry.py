@@ -1,0 +1,160 @@
+"""From the photo to the network's input, and back: what the network sees of a photo, and where."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Interpolation = Literal["bilinear", "bicubic"]
+
+
+class Window(NamedTuple):
+    """The box of a photo that the network sees, in photo pixels.
+
+    Pixel (i, j) covers [i, i + 1) x [j, j + 1). Where the input is padded, the box exceeds the photo.
+    """
+
+    top: float
+    left: float
+    height: float
+    width: float
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How a photo becomes the network's input: resize, center crop, normalise.
+
+    resize: length of the photo's shorter side after the antialiased resize, in pixels.
+    crop: (H, W) of the network's input, cut from the middle; what the resized photo lacks is added in black.
+    mean, std: per channel, for values in 0..1; one entry for a network on gray images, else three (RGB).
+    Raises ValueError, which names the field, for anything else.
+    """
+
+    resize: int
+    crop: tuple[int, int]
+    interpolation: Interpolation
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        """Turn lists (JSON has no tuples) into tuples, and check every field."""
+        for field in ("crop", "mean", "std"):
+            object.__setattr__(self, field, tuple(getattr(self, field)))
+        if not isinstance(self.resize, int) or self.resize < 1:
+            raise ValueError(f"resize must be a positive whole number of pixels; got {self.resize!r}")
+        if len(self.crop) != 2 or not all(isinstance(side, int) and side > 0 for side in self.crop):
+            raise ValueError(f"crop must be (height, width), two positive whole numbers; got {self.crop!r}")
+        if self.interpolation not in get_args(Interpolation):
+            choices = " or ".join(get_args(Interpolation))
+            raise ValueError(f"interpolation must be {choices}; got {self.interpolation!r}")
+        if len(self.mean) not in (1, 3) or not all(math.isfinite(value) for value in self.mean):
+            raise ValueError(f"mean must be 3 finite numbers, or 1 for gray images; got {self.mean!r}")
+        if len(self.std) != len(self.mean) or not all(0 < value < math.inf for value in self.std):
+            raise ValueError(
+                f"std must be {len(self.mean)} positive numbers, as many as mean; got {self.std!r}"
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON knows them; `from_dict` takes them back."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> "Geometry":
+        """Build a geometry from `as_dict`'s fields; ValueError where one is missing or unknown."""
+        wrong = set(fields) ^ set(cls.__dataclass_fields__)
+        if wrong:
+            wanted = ", ".join(cls.__dataclass_fields__)
+            raise ValueError(f"a geometry has exactly the fields {wanted}; check {', '.join(sorted(wrong))}")
+        return cls(**fields)
+
+    def preprocess(self, image: Tensor) -> Tensor:
+        """Turn a photo, uint8 [H, W, 3], into float32 [1, C, *crop]; see `preprocess`."""
+        return preprocess(
+            image, self.resize, list(self.crop), self.interpolation, list(self.mean), list(self.std)
+        )
+
+    def window(self, height: int, width: int) -> Window:
+        """Return the part of a height x width photo that becomes the network's input."""
+        rows, columns = placement(height, width, self.resize, list(self.crop))
+        return Window(
+            rows.first + rows.start * rows.kept / rows.resized,
+            columns.first + columns.start * columns.kept / columns.resized,
+            self.crop[0] * rows.kept / rows.resized,
+            self.crop[1] * columns.kept / columns.resized,
+        )
+
+
+# What follows is compiled into every artifact, so it keeps to what TorchScript knows.
+
+
+class Axis(NamedTuple):
+    """One side of a photo: its pixels first .. first + kept become `resized` pixels, cropped from `start` on.
+
+    A negative `start` is padding.
+    """
+
+    first: int
+    kept: int
+    resized: int
+    start: int
+
+
+def placement(height: int, width: int, resize: int, crop: list[int]) -> tuple[Axis, Axis]:
+    """Plan resize and crop of a height x width photo: its rows and its columns."""
+    short = min(height, width)
+    # Resizing a 5000 x 2 photo whole would take half a gigabyte, only to crop nearly all of it away.
+    reach = short * max(16, 2 * (max(crop[0], crop[1]) // resize + 1))
+    rows = plan_axis(height, short, reach, resize, crop[0])
+    return rows, plan_axis(width, short, reach, resize, crop[1])
+
+
+def plan_axis(side: int, short: int, reach: int, resize: int, crop: int) -> Axis:
+    """Plan one side of a photo whose shorter side is `short`, reading about `reach` pixels of its middle."""
+    # An even number of pixels goes, half at each end, so that the middle stays the middle.
+    kept = min(side, reach + (side - reach) % 2)
+    resized = resize * kept // short
+    spare = resized - crop
+    if spare < 0:
+        return Axis((side - kept) // 2, kept, resized, -(-spare // 2))
+    # Halves are rounded to even, as torchvision and timm do.
+    return Axis((side - kept) // 2, kept, resized, spare // 2 + spare % 2 * (spare // 2 % 2))
+
+
+def preprocess(
+    image: Tensor, resize: int, crop: list[int], mode: str, mean: list[float], std: list[float]
+) -> Tensor:
+    """Resize, center-crop and normalise: uint8 [H, W, 3] RGB or [H, W, 1] gray -> float32 [1, C, *crop].
+
+    The arguments are the fields of `Geometry`. Before normalisation the result is within 2/255 of what the
+    evaluation transforms of torchvision and timm make of a PIL image. A network on gray images gets the luma
+    0.299 R + 0.587 G + 0.114 B; a gray photo is repeated for a network on colour. Raises ValueError for
+    another dtype or shape.
+    """
+    if image.dtype != torch.uint8:
+        found = "floating-point" if image.is_floating_point() else "boolean or wider integer"
+        raise ValueError(f"image must be uint8, 0..255; got {found} values: scale and convert them first")
+    shape = list(image.shape)
+    if len(shape) != 3 or (shape[2] != 3 and shape[2] != 1) or image.numel() == 0:
+        raise ValueError(f"image must be [H, W, 3] or [H, W, 1], not empty, channels last; got shape {shape}")
+    rows, columns = placement(shape[0], shape[1], resize, crop)
+    x = image[rows.first : rows.first + rows.kept, columns.first : columns.first + columns.kept]
+    # Only on the CPU does torch resize uint8, rounding after each of the two passes as Pillow does.
+    x = x.cpu().permute(2, 0, 1).unsqueeze(0)
+    x = F.interpolate(x, [rows.resized, columns.resized], mode=mode, align_corners=False, antialias=True)
+    # A negative pad crops and a positive one adds black, on each side by itself.
+    below = rows.start + crop[0] - rows.resized
+    right = columns.start + crop[1] - columns.resized
+    x = F.pad(x, [-columns.start, right, -rows.start, below])
+    x = x.to(image.device, torch.float32) / 255.0
+    if len(mean) == 1 and shape[2] == 3:
+        luma = torch.tensor([0.299, 0.587, 0.114], device=x.device)
+        x = (x * luma.view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+    center = torch.tensor(mean, dtype=torch.float32, device=x.device).view(1, -1, 1, 1)
+    spread = torch.tensor(std, dtype=torch.float32, device=x.device).view(1, -1, 1, 1)
+    return (x - center) / spread

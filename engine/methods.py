@@ -1,0 +1,143 @@
+"""Attribution methods as declarations: which gate, where, and what is read there.
+
+A reading is `(primal, cotangent) -> map`, a plain function that TorchScript takes as it is. A new CAM variant is
+one reading and one line of METHODS.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx
+
+from engine.layers import nearest
+from engine.program import Layer, Program, aten
+
+IMAGE = "image"  # one map, at the image
+LAYER = "layer"  # one map for each layer
+POOLED = "pooled"  # one map, at the layer that a global-pooling + linear head pools
+
+
+def signed(primal: Tensor, ct: Tensor) -> Tensor:
+    """∂ logit / ∂ x as it is: [N, C, H, W], signed."""
+    return ct
+
+
+def largest_absolute(primal: Tensor, ct: Tensor) -> Tensor:
+    """max_c |∂ logit / ∂ x_c|: [N, H, W], never negative."""
+    return ct.abs().amax(1)
+
+
+def input_times(primal: Tensor, ct: Tensor) -> Tensor:
+    """x · ∂ logit / ∂ x: [N, C, H, W]; on a ReLU network its sum and the bias terms make up the logit."""
+    return primal * ct
+
+
+def class_activation(primal: Tensor, ct: Tensor) -> Tensor:
+    """Σ_c w_c A_c with the head's weights w: [N, h, w], signed.
+
+    Behind a global average, the cotangent of A_c is w_c / (h w) at each pixel, so its sum is the weight itself.
+    """
+    return (primal * ct.sum([2, 3], keepdim=True)).sum(1)
+
+
+def grad_cam(primal: Tensor, ct: Tensor) -> Tensor:
+    """max(0, Σ_c α_c A_c) with α_c the mean of the cotangent over the pixels: [N, h, w]."""
+    return torch.relu((primal * ct.mean([2, 3], keepdim=True)).sum(1))
+
+
+@dataclass(frozen=True)
+class Method:
+    """How an attribution is made: a gate for the backward pass, a place, a reading, and its paper.
+
+    `times` names an image method whose map multiplies the layer's map, brought to the image's size.
+    """
+
+    name: str
+    gate: str
+    at: str
+    read: Callable[[Tensor, Tensor], Tensor]
+    title: str
+    cite: str
+    times: str = ""
+
+
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        Method("gradient", "gradient", IMAGE, signed, "Gradient", "Simonyan et al. 2014, arXiv:1312.6034"),
+        Method("saliency", "gradient", IMAGE, largest_absolute, "Saliency", "Simonyan et al. 2014, arXiv:1312.6034"),
+        Method(
+            "input_x_gradient", "gradient", IMAGE, input_times, "Input × gradient",
+            "Shrikumar et al. 2016, arXiv:1605.01713",
+        ),
+        Method("deconvnet", "deconvnet", IMAGE, signed, "Deconvnet", "Zeiler and Fergus 2014, arXiv:1311.2901"),
+        Method(
+            "guided_backprop", "guided", IMAGE, signed, "Guided backprop",
+            "Springenberg et al. 2015, arXiv:1412.6806",
+        ),
+        Method("cam", "gradient", POOLED, class_activation, "CAM", "Zhou et al. 2016, arXiv:1512.04150"),
+        Method("grad_cam", "gradient", LAYER, grad_cam, "Grad-CAM", "Selvaraju et al. 2017, arXiv:1610.02391"),
+        Method(
+            "guided_grad_cam", "gradient", LAYER, grad_cam, "Guided Grad-CAM",
+            "Selvaraju et al. 2017, arXiv:1610.02391", times="guided_backprop",
+        ),
+    )
+}  # fmt: skip
+
+
+def choose_methods(names: str | Sequence[str] | None, absent: dict[str, str]) -> list[Method]:
+    """The methods asked for; None asks for all that apply to the network.
+
+    absent: name -> reason, for methods that do not apply. Raises ValueError for a name that is unknown, and for
+    one that does not apply, with the reason.
+    """
+    if names is None:
+        return [method for method in METHODS.values() if method.name not in absent]
+    chosen = [names] if isinstance(names, str) else list(names)
+    if not chosen:
+        raise ValueError("no method is asked for; leave methods out for all that apply")
+    for name in chosen:
+        if name not in METHODS:
+            raise ValueError(f"no method is called {name!r}; {nearest(name, METHODS)}. All: {', '.join(METHODS)}")
+        if name in absent:
+            raise ValueError(f"{name} does not apply to this network: {absent[name]}")
+    return [method for method in METHODS.values() if method.name in chosen]
+
+
+def gates_of(methods: Sequence[Method]) -> list[str]:
+    """The gates that `methods` take, in a fixed order."""
+    taken = [method.gate for method in methods]
+    taken += [METHODS[method.times].gate for method in methods if method.times]
+    return sorted(set(taken), key=["gradient", "deconvnet", "guided"].index)
+
+
+def pooled_layer(program: Program) -> tuple[int, str]:
+    """The index of the layer that a global-pooling + linear head pools, for CAM; -1 and the reason elsewhere."""
+    head = _before(program.logits, (aten.linear,))
+    if head is None:
+        return -1, "CAM needs a linear layer that gives the logits, and this network ends in something else"
+    flat = _skip(head, (aten.reshape, aten.flatten, aten.squeeze))
+    pooled = _before(flat, (aten.adaptive_avg_pool2d, aten.mean))
+    if pooled is None or flat.meta["val"].shape[-2:].numel() != 1 and flat.target is not aten.mean:
+        return -1, "CAM needs global average pooling right before the linear layer, and this head has more in it"
+    for index, layer in reversed(list(enumerate(program.layers))):
+        if layer.node is pooled and layer.scale is None:
+            return index, ""
+    return -1, "CAM needs the layer that the head pools, and that layer was not asked for"
+
+
+def _before(node: fx.Node, ops: tuple[object, ...]) -> fx.Node | None:
+    """The value that goes into `node`, where `node` calls one of `ops`."""
+    return node.args[0] if node.target in ops and isinstance(node.args[0], fx.Node) else None
+
+
+def _skip(node: fx.Node, ops: tuple[object, ...]) -> fx.Node:
+    while (source := _before(node, ops)) is not None:
+        node = source
+    return node
+
+
+def layer_names(layers: Sequence[Layer]) -> list[str]:
+    """The names of `layers`, in order."""
+    return [layer.name for layer in layers]

@@ -1,0 +1,213 @@
+"""The explicit listing: what a compiled network computes, one functional ATen call per line."""
+
+import operator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+aten = torch.ops.aten
+
+INTEGER_OPS = {operator.mul: "*", operator.add: "+", operator.sub: "-", operator.floordiv: "//"}
+
+
+class ProgramError(AssertionError):
+    """The listing breaks a rule that every listing keeps; a defect of the compiler, not of the network."""
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A named forward value of shape [N, C, H, W] that a map can be drawn for.
+
+    `node` holds the value. Where a BatchNorm was folded into the convolution that ends here, `node` holds
+    `value * scale + shift` (per channel) instead, and the compiler gives the value back on demand.
+    """
+
+    name: str
+    node: fx.Node
+    aliases: tuple[str, ...] = ()
+    scale: fx.Node | None = None
+    shift: fx.Node | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """[C, H, W], without the batch."""
+        return tuple(int(size) for size in self.node.meta["val"].shape[1:])
+
+
+@dataclass(eq=False)
+class Program:
+    """A graph of functional ATen calls, its constants, and the values that have a meaning outside.
+
+    The graph has no output node: `primals` and `cotangents` name what can be asked for, and `needed` is the
+    part of the listing that an answer takes.
+    """
+
+    graph: fx.Graph
+    constants: dict[str, Tensor]
+    image: fx.Node
+    logits: fx.Node
+    layers: list[Layer] = field(default_factory=list)
+    seed: fx.Node | None = None
+    primals: list[fx.Node] = field(default_factory=list)  # one per layer
+    cotangents: dict[str, list[fx.Node]] = field(default_factory=dict)  # gate -> one per layer
+    image_cotangents: dict[str, fx.Node] = field(default_factory=dict)  # gate -> at the image
+
+    def needed(self, outputs: Iterable[fx.Node]) -> list[fx.Node]:
+        """The nodes that `outputs` depend on, themselves included, in the order of the listing."""
+        marked: set[fx.Node] = set()
+        pending = list(outputs)
+        while pending:
+            node = pending.pop()
+            if node not in marked:
+                marked.add(node)
+                pending.extend(node.all_input_nodes)
+        return [node for node in self.graph.nodes if node in marked]
+
+    def asked(self) -> list[fx.Node]:
+        """Every value that can be asked for: logits, primals, cotangents."""
+        return [
+            self.logits,
+            *self.primals,
+            *(ct for cts in self.cotangents.values() for ct in cts),
+            *self.image_cotangents.values(),
+        ]
+
+    def constant(self, name: str, value: Tensor, fake: Tensor) -> fx.Node:
+        """Add a constant under a name that is not taken yet and return the node that reads it."""
+        name = unique(identifier(name), self.constants)
+        self.constants[name] = value
+        with self.graph.inserting_after(self.image):
+            node = self.graph.create_node("get_attr", name, name=name)
+        node.meta["val"] = fake
+        return node
+
+    def prune(self) -> None:
+        """Drop every node and constant that no asked value depends on."""
+        keep = {*self.needed(self.asked()), self.image}
+        for node in reversed(list(self.graph.nodes)):
+            if node not in keep and node is not self.seed:
+                self.graph.erase_node(node)
+        read = {node.target for node in self.graph.nodes if node.op == "get_attr"}
+        self.constants = {name: value for name, value in self.constants.items() if name in read}
+
+    def check(self) -> None:
+        """Raise ProgramError unless the listing is functional, complete, and bound once, and unless each
+        cotangent is shaped and typed like its primal."""
+        names: set[str] = set()
+        for node in self.graph.nodes:
+            if node.name in names:
+                raise ProgramError(f"{node.name} is bound twice")
+            names.add(node.name)
+            if "val" not in node.meta:
+                raise ProgramError(f"{node.name} has no shape")
+            if node.op == "get_attr" and node.target not in self.constants:
+                raise ProgramError(f"{node.name} reads the constant {node.target}, which is not there")
+            if node.op == "call_function" and not _functional(node):
+                raise ProgramError(f"{node.name} calls {node.target}, which is not a functional ATen op")
+            if node.op not in ("placeholder", "get_attr", "call_function"):
+                raise ProgramError(f"{node.name} is a {node.op}; a listing has calls only")
+        for gate, cotangents in self.cotangents.items():
+            for layer, primal, ct in zip(self.layers, self.primals, cotangents, strict=True):
+                _same_shape(f"{gate} at {layer.name}", primal, ct)
+        for gate, ct in self.image_cotangents.items():
+            _same_shape(f"{gate} at the image", self.image, ct)
+
+    def lines(self, nodes: Iterable[fx.Node]) -> Iterator[str]:
+        """The listing of `nodes`, one statement per call, as Python (and TorchScript) reads it."""
+        for node in nodes:
+            if node.op == "call_function":
+                yield f"{node.name} = {expression(node)}"
+
+    def listing(self, outputs: dict[str, fx.Node]) -> str:
+        """A function that computes `outputs` (name -> node), printed for people: the forward half, then the
+        backward half, each layer announced where its value is complete."""
+        nodes = self.needed(outputs.values())
+        arguments = [node.name for node in nodes if node.op == "placeholder"]
+        announced = {layer.node: layer for layer in self.layers}
+        text = [f"def program({', '.join(arguments)}):"]
+        for node in nodes:
+            text += [f"    {line}" for line in self.lines([node])]
+            if node in announced:
+                text[-1] += f"  # {announced[node].name} {list(announced[node].shape)}"
+        text.append(f"    return {', '.join(node.name for node in outputs.values())}")
+        return "\n".join(text)
+
+    def run(self, outputs: Iterable[fx.Node], **placeholders: Tensor) -> list[Tensor]:
+        """Interpret the listing, for tests and for looking inside; the artifact is the fast way."""
+        outputs = list(outputs)
+        environment: dict[fx.Node, Any] = {}
+        for node in self.needed(outputs):
+            if node.op == "placeholder":
+                environment[node] = placeholders[node.name]
+            elif node.op == "get_attr":
+                environment[node] = self.constants[str(node.target)]
+            else:
+                args = fx.map_arg(node.args, environment.__getitem__)
+                kwargs = fx.map_arg(node.kwargs, environment.__getitem__)
+                environment[node] = node.target(*args, **kwargs)  # type: ignore[operator]
+        return [environment[node] for node in outputs]
+
+
+def expression(node: fx.Node) -> str:
+    """The right-hand side of a node's statement."""
+    args = [_literal(argument) for argument in node.args]
+    if node.target is operator.getitem:
+        return f"{args[0]}[{args[1]}]"
+    if node.target in INTEGER_OPS:
+        return f"{args[0]} {INTEGER_OPS[node.target]} {args[1]}"
+    args += [f"{name}={_literal(value)}" for name, value in node.kwargs.items()]
+    return f"aten.{op_name(node)}({', '.join(args)})"
+
+
+def op_name(node: fx.Node) -> str:
+    """`conv2d` for a call of aten.conv2d."""
+    return str(getattr(node.target, "__name__", node.target)).split(".")[0]
+
+
+def identifier(text: str) -> str:
+    """A Python identifier that reads like `text`: `layer1.0.relu` becomes `layer1_0_relu`."""
+    name = "".join(character if character.isalnum() else "_" for character in text)
+    return name if name and not name[0].isdigit() else f"m_{name}"
+
+
+def unique(name: str, taken: Iterable[str]) -> str:
+    """`name`, or `name_2`, `name_3`, … where it is taken."""
+    taken = set(taken)
+    candidate, count = name, 1
+    while candidate in taken:
+        count += 1
+        candidate = f"{name}_{count}"
+    return candidate
+
+
+def _literal(argument: Any) -> str:
+    if isinstance(argument, fx.Node):
+        return f"self.{argument.target}" if argument.op == "get_attr" else argument.name
+    if isinstance(argument, (list, tuple)):
+        return f"[{', '.join(_literal(item) for item in argument)}]"
+    if isinstance(argument, float) and (argument != argument or argument in (float("inf"), float("-inf"))):
+        return f'float("{argument}")'
+    return repr(argument)
+
+
+def _functional(node: fx.Node) -> bool:
+    if node.target is operator.getitem or node.target in INTEGER_OPS:
+        return True
+    return (
+        isinstance(node.target, torch._ops.OpOverloadPacket)
+        and getattr(aten, op_name(node), None) is node.target
+        and not op_name(node).endswith("_")
+        and "out" not in node.kwargs
+    )
+
+
+def _same_shape(where: str, primal: fx.Node, ct: fx.Node) -> None:
+    wanted, found = primal.meta["val"], ct.meta["val"]
+    if wanted.shape != found.shape or wanted.dtype != found.dtype:
+        raise ProgramError(
+            f"cotangent of {where}: {found.dtype} {list(found.shape)}, "
+            f"its primal is {wanted.dtype} {list(wanted.shape)}"
+        )

@@ -1,0 +1,207 @@
+"""From attributions to pictures: colour, blend, contact sheets. Every picture is uint8 RGB [H, W, 3]."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Picture = NDArray[np.uint8]
+Map = NDArray[np.float32]
+View = Literal["all", "positive", "negative"]
+
+COLORMAPS: dict[str, int] = {
+    "turbo": cv2.COLORMAP_TURBO,
+    "viridis": cv2.COLORMAP_VIRIDIS,
+    "inferno": cv2.COLORMAP_INFERNO,
+    "magma": cv2.COLORMAP_MAGMA,
+    "plasma": cv2.COLORMAP_PLASMA,
+    "cividis": cv2.COLORMAP_CIVIDIS,
+    "hot": cv2.COLORMAP_HOT,
+    "jet": cv2.COLORMAP_JET,
+}
+
+_LUMA = np.array([0.299, 0.587, 0.114])
+
+
+def unit(attribution: NDArray[Any], scale: float | None = None) -> Map:
+    """Return the positive part over its maximum, or over a shared `scale`, in 0..1; any shape.
+
+    All zeros where nothing is positive. NaN and infinity count as 0.
+    """
+    positive = np.maximum(_finite(attribution), 0.0)
+    if scale is None:
+        scale = float(positive.max(initial=0.0))
+    if not scale > 0:
+        return np.zeros(positive.shape, np.float32)
+    return np.minimum(positive / scale, 1.0).astype(np.float32)
+
+
+def _finite(attribution: NDArray[Any]) -> NDArray[np.float64]:
+    # In float64 a quotient of any two float32 numbers is finite too.
+    return np.nan_to_num(np.asarray(attribution, np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def gradient_picture(
+    attribution: NDArray[Any], view: View = "all", gray: bool = False, scale: float | None = None
+) -> Picture:
+    """Show a signed attribution [3, h, w] (or [1, h, w]) as a picture [h, w, 3].
+
+    all: zero is mid-gray, 128, and the largest absolute value, or `scale`, is 127 levels away; the negated
+    attribution gives the picture mirrored about 128. positive, negative: that part alone on black, over its
+    maximum or `scale`. gray: the attribution's luma (0.299, 0.587, 0.114), taken before scaling.
+    """
+    values = _finite(attribution)
+    if values.ndim != 3 or values.shape[0] not in (1, 3):
+        raise ValueError(f"attribution must be [3, h, w] or [1, h, w]; got {list(values.shape)}")
+    if gray and values.shape[0] == 3:
+        values = np.tensordot(_LUMA, values, axes=1)[None]
+    if view == "all":
+        levels = 128 + 127 * np.sign(values) * unit(np.abs(values), scale)
+    elif view in ("positive", "negative"):
+        levels = 255 * unit(values if view == "positive" else -values, scale)
+    else:
+        raise ValueError(f"view must be all, positive or negative; got {view!r}")
+    picture = np.rint(levels).astype(np.uint8).transpose(1, 2, 0)
+    return np.ascontiguousarray(np.broadcast_to(picture, (*picture.shape[:2], 3)))
+
+
+def heatmap(unit_map: NDArray[Any], colormap: str = "turbo") -> Picture:
+    """Colour a map [h, w] of values in 0..1 (clipped; NaN counts as 0)."""
+    if colormap not in COLORMAPS:
+        raise ValueError(f"there is no colormap {colormap!r}; choose one of {', '.join(COLORMAPS)}")
+    levels = np.rint(255 * unit(unit_map, scale=1.0)).astype(np.uint8)
+    # OpenCV colours in BGR.
+    return np.ascontiguousarray(cv2.applyColorMap(levels, COLORMAPS[colormap])[:, :, ::-1], dtype=np.uint8)
+
+
+def on_photo(
+    attribution: NDArray[Any], window: tuple[float, float, float, float], photo_size: tuple[int, int]
+) -> tuple[Map, NDArray[np.bool_]]:
+    """Bring a map [h, w] of the network's input back to the photo it came from.
+
+    window: what the network saw, (top, left, height, width) in photo pixels, as `Geometry.window` gives it.
+    photo_size: (H, W). Returns the map [H, W], bilinear between the cells' centres and 0 where the network
+    saw nothing, and a mask [H, W] of the pixels that it saw, wholly or in part.
+    """
+    top, left, tall, wide = window
+    height, width = photo_size
+    values = np.ascontiguousarray(attribution, np.float32)
+    # A map finer than the photo is averaged down first: sampling it would skip cells.
+    rows = min(values.shape[0], max(1, round(tall)))
+    columns = min(values.shape[1], max(1, round(wide)))
+    values = np.asarray(cv2.resize(values, (columns, rows), interpolation=cv2.INTER_AREA), np.float32)
+    # The centre of cell i lies at photo coordinate (i + 1/2) * step + start, and that of pixel j at j + 1/2.
+    x_step, y_step = wide / columns, tall / rows
+    affine = np.array([[x_step, 0, x_step / 2 + left - 0.5], [0, y_step, y_step / 2 + top - 0.5]])
+    placed = cv2.warpAffine(
+        values, affine, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    seen = np.outer(_touched(top, tall, height), _touched(left, wide, width))
+    return np.where(seen, placed, 0).astype(np.float32), seen
+
+
+def _touched(start: float, length: float, pixels: int) -> NDArray[np.bool_]:
+    """Return which of a row of pixels [i, i + 1) the interval overlaps by more than rounding errors."""
+    index = np.arange(pixels)
+    return (index + 1 > start + 1e-6) & (index < start + length - 1e-6)
+
+
+def overlay(
+    photo: Picture,
+    unit_map: NDArray[Any],
+    seen: NDArray[np.bool_],
+    strength: float = 0.5,
+    colormap: str = "turbo",
+) -> Picture:
+    """Blend a map's colours into the photo where the network saw it; the rest is dimmed and loses its colour.
+
+    photo [H, W, 3] uint8, unit_map [H, W] in 0..1, seen [H, W]; strength 0 (photo) to 1 (heatmap).
+    """
+    if photo.dtype != np.uint8 or photo.shape != (*unit_map.shape, 3) or seen.shape != unit_map.shape:
+        raise ValueError(
+            f"photo must be uint8 [H, W, 3], map and seen [H, W]; got {photo.dtype} {list(photo.shape)}, "
+            f"{list(unit_map.shape)} and {list(seen.shape)}: bring the map to the photo with on_photo first"
+        )
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength must be between 0 (photo only) and 1 (heatmap only); got {strength}")
+    blended = cv2.addWeighted(heatmap(unit_map, colormap), strength, photo, 1 - strength, 0)
+    unseen = cv2.cvtColor(
+        cv2.convertScaleAbs(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), alpha=0.5), cv2.COLOR_GRAY2RGB
+    )
+    return np.where(seen[:, :, None], blended, unseen).astype(np.uint8)
+
+
+_PAPER, _INK, _FAINT = (22, 23, 27), (236, 236, 240), (150, 152, 160)
+_TITLE_SIZE, _CAPTION_SIZE, _GAP = 24, 14, 14
+
+
+def contact_sheet(
+    pictures: Sequence[Picture],
+    captions: Sequence[str],
+    columns: int | None = None,
+    title: str | None = None,
+    cell: int = 224,
+) -> Picture:
+    """Lay out pictures in rows, each scaled to a longest side of `cell` pixels, with its caption below.
+
+    Lines of a caption after its first are set fainter. A line too long for the picture loses its middle.
+    """
+    if not pictures or len(pictures) != len(captions):
+        raise ValueError(
+            f"need one caption per picture; got {len(pictures)} pictures, {len(captions)} captions"
+        )
+    tiles = [_fit(picture, cell) for picture in pictures]
+    tall, wide = max(tile.shape[0] for tile in tiles), max(tile.shape[1] for tile in tiles)
+    lines = [caption.split("\n") for caption in captions]
+    leading = round(_CAPTION_SIZE * 1.35)
+    row_step = tall + leading * max(map(len, lines)) + 2 * _GAP
+    if columns is None:  # The sheet comes out about half again as wide as it is tall.
+        columns = math.ceil(math.sqrt(1.5 * len(tiles) * row_step / (wide + _GAP)))
+    columns = max(1, min(columns, len(tiles)))
+    rows = math.ceil(len(tiles) / columns)
+    head = 2 * _GAP + (_TITLE_SIZE + 3 * _GAP // 2 if title else 0)
+    across = columns * (wide + _GAP) + 3 * _GAP
+    sheet = np.full((head + rows * row_step, across, 3), _PAPER, np.uint8)
+    if title:
+        _write(sheet, title, 2 * _GAP, 2 * _GAP + _TITLE_SIZE, across - 4 * _GAP, _TITLE_SIZE, 600, _INK)
+    for index, tile in enumerate(tiles):
+        row, column = divmod(index, columns)
+        x, y = 2 * _GAP + column * (wide + _GAP), head + row * row_step
+        down, right = (tall - tile.shape[0]) // 2, (wide - tile.shape[1]) // 2
+        sheet[y + down : y + down + tile.shape[0], x + right : x + right + tile.shape[1]] = tile
+        for number, line in enumerate(lines[index]):
+            baseline = y + tall + _GAP // 2 + _CAPTION_SIZE + number * leading
+            _write(sheet, line, x, baseline, wide, _CAPTION_SIZE, 400, _FAINT if number else _INK)
+    return sheet
+
+
+def _fit(picture: Picture, longest: int) -> Picture:
+    """Scale a picture so that its longer side has `longest` pixels."""
+    height, width = picture.shape[:2]
+    scale = longest / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(picture, size, interpolation=method), np.uint8)
+
+
+def _write(
+    sheet: Picture,
+    text: str,
+    x: int,
+    baseline: int,
+    width: int,
+    size: int,
+    weight: int,
+    ink: tuple[int, int, int],
+) -> None:
+    """Write one line in OpenCV's own sans-serif font, with an ellipsis for what does not fit."""
+    font = cv2.FontFace("sans")
+    shown = text
+    for length in range(len(text) - 1, -1, -1):
+        if cv2.getTextSize((0, 0), shown, (0, 0), font, size, weight)[2] <= width:
+            break
+        shown = text[: (length + 1) // 2] + "…" + text[len(text) - length // 2 :]
+    cv2.putText(sheet, shown, (x, baseline), ink, font, size, weight)

