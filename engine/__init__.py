@@ -1,0 +1,32 @@
+"""ConvLens compiles a pretrained convolutional network into one file that explains itself."""
+
+from engine.artifact import ArtifactError, Explainer, compile_model, load, save
+from engine.backward import CompileError
+from engine.capture import CaptureError
+from engine.geometry import Geometry
+from engine.methods import METHODS
+from engine.photo import PhotoError, load_photo
+from engine.shelf import EXPORTED_MODELS, build, open_model
+from engine.zoo import MODELS, WeightsError, availability, by_family, load_model
+
+__all__ = [
+    "EXPORTED_MODELS",
+    "METHODS",
+    "MODELS",
+    "ArtifactError",
+    "CaptureError",
+    "CompileError",
+    "Explainer",
+    "Geometry",
+    "PhotoError",
+    "WeightsError",
+    "availability",
+    "build",
+    "by_family",
+    "compile_model",
+    "load",
+    "load_model",
+    "load_photo",
+    "open_model",
+    "save",
+]

@@ -1,5 +1,6 @@
 """Read anything that people call a photo as uint8 RGB, or say in plain words why not."""
 
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import IO
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 MAX_PIXELS = 25_000_000
+
+_LIMIT = f"at most {MAX_PIXELS // 1_000_000} megapixels are read. Make it smaller and try again."
 
 # Pillow's other readers are left out: some run programs (EPS), some know no signature (TGA).
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM")
@@ -45,7 +48,9 @@ def _read(file: IO[bytes]) -> NDArray[np.uint8]:
         with Image.open(file, formats=_FORMATS) as image:
             _check_size(image)
             image.load()
-            return _rgb(_upright(image))
+            with suppress(Exception):  # Broken EXIF data raise anything, and must not cost the picture.
+                ImageOps.exif_transpose(image, in_place=True)
+            return _rgb(image)
     except PhotoError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -59,9 +64,6 @@ def _read(file: IO[bytes]) -> NDArray[np.uint8]:
         raise PhotoError("The photo is damaged or incomplete. Save it again and retry.") from error
 
 
-_LIMIT = f"at most {MAX_PIXELS // 1_000_000} megapixels are read. Make it smaller and try again."
-
-
 def _check_size(image: Image.Image) -> None:
     pixels = image.width * image.height
     if pixels == 0:
@@ -71,13 +73,6 @@ def _check_size(image: Image.Image) -> None:
         raise PhotoError(
             f"The photo has {image.width} x {image.height} pixels, {millions:.1f} million; {_LIMIT}"
         )
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # Broken EXIF data, on which Pillow raises anything, must not cost the picture.
-        return image
 
 
 def _rgb(image: Image.Image) -> NDArray[np.uint8]:

@@ -185,7 +185,7 @@ def unique(name: str, taken: Iterable[str]) -> str:
 
 def _literal(argument: Any) -> str:
     if isinstance(argument, fx.Node):
-        return f"self.{argument.target}" if argument.op == "get_attr" else argument.name
+        return f"self.weights.{argument.target}" if argument.op == "get_attr" else argument.name
     if isinstance(argument, (list, tuple)):
         return f"[{', '.join(_literal(item) for item in argument)}]"
     if isinstance(argument, float) and (argument != argument or argument in (float("inf"), float("-inf"))):

