@@ -73,7 +73,9 @@ class Recorder(fx.proxy.GraphAppendingTracer):
         multiple, rest = factor
         if rest != 0 or not multiple.is_integer:
             raise NotImplementedError(f"a size of {size} for a batch of {batch}")
-        node = next((n for n in self.graph.nodes if n.target is aten.size and n.args == (self.program.image, 0)), None)
+        node = next(
+            (n for n in self.graph.nodes if n.target is aten.size and n.args == (self.program.image, 0)), None
+        )
         if node is None:
             with self.graph.inserting_after(self.program.image):
                 node = self.graph.call_function(aten.size, (self.program.image, 0))
@@ -113,7 +115,7 @@ def differentiate(program: Program, gate: str, wanted: Iterable[fx.Node]) -> dic
     pending[program.logits].append(recorder.proxy(program.seed))  # type: ignore[arg-type]
     cotangents: dict[fx.Node, fx.Node] = {}
     for node in reversed(path):
-        ct = _total(node, pending.pop(node), recorder)
+        ct = _total(node, pending.pop(node))
         if node in wanted:
             cotangents[node] = ct.node
         if node is program.image:
@@ -122,7 +124,7 @@ def differentiate(program: Program, gate: str, wanted: Iterable[fx.Node]) -> dic
             source, index = node.args
             pending[source].append((index, ct))  # type: ignore[index]
             continue
-        values = fx.map_arg((node.args, node.kwargs), recorder.proxy)
+        values: Any = fx.map_arg((node.args, node.kwargs), recorder.proxy)  # type: ignore[arg-type]
         rule = VJPS[node.target]
         y = recorder.proxy(node)
         try:
@@ -171,7 +173,7 @@ def _between(program: Program, wanted: set[fx.Node]) -> list[fx.Node]:
     return path
 
 
-def _total(node: fx.Node, shares: list[Any], recorder: Recorder) -> Any:
+def _total(node: fx.Node, shares: list[Any]) -> Any:
     """The cotangent of a node: the sum over its users, or one sum per output where it has several."""
     if not isinstance(node.meta["val"], (tuple, list)):
         total = shares[0]
@@ -197,4 +199,6 @@ def _pairs(arguments: Iterable[Any], shares: Iterable[Any]) -> Iterable[tuple[fx
 def _holds_values(argument: Any) -> bool:
     if isinstance(argument, fx.Node):
         return isinstance(argument.meta["val"], (Tensor, tuple, list))
-    return isinstance(argument, (list, tuple)) and any(isinstance(a, fx.Node) and _holds_values(a) for a in argument)
+    return isinstance(argument, (list, tuple)) and any(
+        isinstance(a, fx.Node) and _holds_values(a) for a in argument
+    )

@@ -1,6 +1,7 @@
 """From an nn.Module to the forward half of a Program: functional ATen calls and named layers."""
 
 import operator
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -26,7 +27,9 @@ def capture(module: nn.Module, example: Tensor) -> Program:
     Raises CaptureError where torch.export cannot take the module, with its reason.
     """
     if module.training:
-        raise CaptureError("the module is in training mode: call .eval() first, BatchNorm and Dropout depend on it")
+        raise CaptureError(
+            "the module is in training mode: call .eval() first, BatchNorm and Dropout depend on it"
+        )
     exported = _export(module, example)
     program = _as_program(exported)
     program.layers = name_layers(program)
@@ -40,7 +43,8 @@ def _export(module: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
     try:
         with torch.no_grad():
             exported = export(module, (images,), dynamic_shapes=({0: batch},), strict=False)
-            return exported.run_decompositions({})
+            functional: torch.export.ExportedProgram = exported.run_decompositions({})
+            return functional
     except Exception as error:
         reason = str(error).strip().splitlines()
         raise CaptureError(
@@ -83,12 +87,12 @@ def _as_program(exported: torch.export.ExportedProgram) -> Program:
 
 
 def _copy_call(graph: fx.Graph, node: fx.Node, copy: dict[fx.Node, fx.Node]) -> None:
-    args = fx.map_arg(node.args, copy.__getitem__)
-    kwargs = fx.map_arg(node.kwargs, copy.__getitem__)
-    op = getattr(node.target, "overloadpacket", node.target)
-    new = None
-    if op is operator.getitem and copy[node.args[0]].target is aten.batch_norm:  # type: ignore[index]
-        new = copy[node.args[0]]  # type: ignore[index]
+    args: Any = fx.map_arg(node.args, copy.__getitem__)
+    kwargs: Any = fx.map_arg(node.kwargs, copy.__getitem__)
+    op: Any = getattr(node.target, "overloadpacket", node.target)
+    new: fx.Node
+    if op is operator.getitem and args[0].target is aten.batch_norm:
+        new = args[0]
     elif op is aten._native_batch_norm_legit_no_training:
         new = graph.call_function(aten.batch_norm, (*args[:5], False, *args[5:], False))
         new.meta.update(node.meta, val=node.meta["val"][0])
@@ -98,13 +102,16 @@ def _copy_call(graph: fx.Graph, node: fx.Node, copy: dict[fx.Node, fx.Node]) -> 
             "other images of the batch. Call .eval() on the module."
         )
     elif op in (aten.max_pool2d, aten.layer_norm):
-        with_residuals = {aten.max_pool2d: aten.max_pool2d_with_indices, aten.layer_norm: aten.native_layer_norm}
+        with_residuals = {
+            aten.max_pool2d: aten.max_pool2d_with_indices,
+            aten.layer_norm: aten.native_layer_norm,
+        }
         if op is aten.layer_norm:
             args = (*args, *(None, None, 1e-5)[len(args) - 2 :])[:5]
         pair = graph.call_function(with_residuals[op], args, kwargs)
         fake = fx.map_arg(pair.args, lambda source: source.meta["val"])
         with node.meta["val"].fake_mode:
-            pair.meta.update(node.meta, val=pair.target(*fake, **kwargs))  # type: ignore[operator]
+            pair.meta.update(node.meta, val=with_residuals[op](*fake, **kwargs))
         new = graph.call_function(operator.getitem, (pair, 0))
         new.meta.update(node.meta)
     elif op in (aten.clone, aten.contiguous, aten.alias, aten.detach, aten.dropout, aten.lift_fresh_copy):

@@ -1,5 +1,6 @@
 """The passes in order: capture, fold, differentiate, give folded layers back, evaluate, prune, check."""
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from engine.fold import fold_batch_norm
 from engine.gates import Coverage
 from engine.layers import choose_layers
 from engine.methods import Method, choose_methods, gates_of, pooled_layer
-from engine.program import Program, aten
+from engine.program import Program, aten, identifier
 
 # A constant that follows from others is worth its place in the file up to this many elements.
 SMALL = 1 << 14
@@ -57,6 +58,7 @@ def compile_program(
         program.primals = [_given_back(program, index) for index in range(len(program.layers))]
         _evaluate_constants(program)
         program.prune()
+        _name_values(program)
         program.check()
     return Compiled(program, chosen, absent, pooled, found, folded)
 
@@ -91,6 +93,21 @@ def _given_back(program: Program, index: int) -> fx.Node:
     primal = recorder.create_node("call_function", aten.div, (unshifted, layer.scale), {})
     unshifted.meta["restores"] = primal.meta["restores"] = index
     return primal
+
+
+def _name_values(program: Program) -> None:
+    """Let the listing read like the network: `features_28` and, going back, `ct_features_28`."""
+    for index, layer in enumerate(program.layers):
+        name = identifier(layer.name)
+        primal = program.primals[index]
+        primal._rename(name)
+        if primal.target is operator.getitem:
+            primal.all_input_nodes[0]._rename(f"{name}_and_residuals")
+        for gate, cotangents in program.cotangents.items():
+            cotangents[index]._rename(f"ct_{name}" if gate == "gradient" else f"{gate}_ct_{name}")
+    program.logits._rename("logits")
+    for gate, ct in program.image_cotangents.items():
+        ct._rename("ct_image" if gate == "gradient" else f"{gate}_ct_image")
 
 
 def _evaluate_constants(program: Program) -> None:

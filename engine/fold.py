@@ -39,35 +39,31 @@ def _foldable(program: Program, conv: fx.Node, norm: fx.Node) -> bool:
 
 
 def _fold(program: Program, conv: fx.Node, norm: fx.Node) -> None:
-    weight, bias = _value(program, conv.args[1]), _value(program, conv.args[2] if len(conv.args) > 2 else None)
+    kernel_node, mean_node = conv.args[1], norm.args[3]
+    assert isinstance(kernel_node, fx.Node) and isinstance(mean_node, fx.Node)
+    name, weight = str(kernel_node.target), program.constants[str(kernel_node.target)]
+    bias = _value(program, conv.args[2]) if len(conv.args) > 2 else None
     scale, shift, *_ = _affine(program, norm)
-    kernel = weight.double() * scale.reshape(-1, *[1] * (weight.ndim - 1))  # type: ignore[union-attr]
+    kernel = weight.double() * scale.reshape(-1, *[1] * (weight.ndim - 1))
     offset = shift if bias is None else shift + bias.double() * scale
-    name = str(conv.args[1].target)  # type: ignore[union-attr]
-    fakes = conv.args[1].meta["val"], norm.args[3].meta["val"]  # type: ignore[union-attr]
-    dtype = weight.dtype  # type: ignore[union-attr]
-    new_weight = program.constant(f"{name}_folded", kernel.to(dtype), fakes[0])
-    new_bias = program.constant(f"{name}_folded_bias", offset.to(dtype), fakes[1])
+    new_weight = program.constant(f"{name}_folded", kernel.to(weight.dtype), kernel_node.meta["val"])
+    new_bias = program.constant(f"{name}_folded_bias", offset.to(weight.dtype), mean_node.meta["val"])
     with program.graph.inserting_before(norm):
         fused = program.graph.call_function(aten.conv2d, (conv.args[0], new_weight, new_bias, *conv.args[3:]))
     fused.meta.update(norm.meta)
     norm.replace_all_uses_with(fused)
-    between = any(layer.node is conv for layer in program.layers)
-    to_constant = {}
-    if between:
+    way_back: dict[str, fx.Node] = {}
+    if any(layer.node is conv for layer in program.layers):
         for part, value in (("scale", scale), ("shift", shift)):
-            vector = value.to(dtype).reshape(-1, 1, 1)
-            with fakes[1].fake_mode:
-                fake = torch.empty(vector.shape, dtype=dtype)
-            to_constant[part] = program.constant(f"{name}_{part}", vector, fake)
-    program.layers = [
-        replace(layer, node=fused, **to_constant)
-        if layer.node is conv
-        else replace(layer, node=fused)
-        if layer.node is norm
-        else layer
-        for layer in program.layers
-    ]
+            vector = value.to(weight.dtype).reshape(-1, 1, 1)
+            with mean_node.meta["val"].fake_mode:
+                fake = torch.empty_like(vector)
+            way_back[part] = program.constant(f"{name}_{part}", vector, fake)
+    for index, layer in enumerate(program.layers):
+        if layer.node is conv:
+            program.layers[index] = replace(layer, node=fused, **way_back)  # type: ignore[arg-type]
+        elif layer.node is norm:
+            program.layers[index] = replace(layer, node=fused)
     if program.logits is norm:
         program.logits = fused
     program.graph.erase_node(norm)

@@ -54,15 +54,11 @@ class Geometry:
         if len(self.mean) not in (1, 3) or not all(math.isfinite(value) for value in self.mean):
             raise ValueError(f"mean must be 3 finite numbers, or 1 for gray images; got {self.mean!r}")
         if len(self.std) != len(self.mean) or not all(0 < value < math.inf for value in self.std):
-            raise ValueError(
-                f"std must be {len(self.mean)} positive numbers, as many as mean; got {self.std!r}"
-            )
+            raise ValueError(f"std must be {len(self.mean)} positive numbers, as many as mean; got {self.std!r}")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON knows them; `from_dict` takes them back."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()
-        }
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "Geometry":
@@ -75,9 +71,7 @@ class Geometry:
 
     def preprocess(self, image: Tensor) -> Tensor:
         """Turn a photo, uint8 [H, W, 3], into float32 [1, C, *crop]; see `preprocess`."""
-        return preprocess(
-            image, self.resize, list(self.crop), self.interpolation, list(self.mean), list(self.std)
-        )
+        return preprocess(image, self.resize, list(self.crop), self.interpolation, list(self.mean), list(self.std))
 
     def window(self, height: int, width: int) -> Window:
         """Return the part of a height x width photo that becomes the network's input."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, fx
 
 from engine.layers import nearest
-from engine.program import Layer, Program, aten
+from engine.program import Program, aten
 
 IMAGE = "image"  # one map, at the image
 LAYER = "layer"  # one map for each layer
@@ -66,7 +66,10 @@ METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         Method("gradient", "gradient", IMAGE, signed, "Gradient", "Simonyan et al. 2014, arXiv:1312.6034"),
-        Method("saliency", "gradient", IMAGE, largest_absolute, "Saliency", "Simonyan et al. 2014, arXiv:1312.6034"),
+        Method(
+            "saliency", "gradient", IMAGE, largest_absolute, "Saliency",
+            "Simonyan et al. 2014, arXiv:1312.6034",
+        ),
         Method(
             "input_x_gradient", "gradient", IMAGE, input_times, "Input × gradient",
             "Shrikumar et al. 2016, arXiv:1605.01713",
@@ -114,30 +117,26 @@ def gates_of(methods: Sequence[Method]) -> list[str]:
 
 def pooled_layer(program: Program) -> tuple[int, str]:
     """The index of the layer that a global-pooling + linear head pools, for CAM; -1 and the reason elsewhere."""
-    head = _before(program.logits, (aten.linear,))
-    if head is None:
+    flat = _input_of(program.logits, aten.linear)
+    if flat is None:
         return -1, "CAM needs a linear layer that gives the logits, and this network ends in something else"
-    flat = _skip(head, (aten.reshape, aten.flatten, aten.squeeze))
-    pooled = _before(flat, (aten.adaptive_avg_pool2d, aten.mean))
-    if pooled is None or flat.meta["val"].shape[-2:].numel() != 1 and flat.target is not aten.mean:
+    while (source := _input_of(flat, aten.reshape, aten.flatten, aten.squeeze)) is not None:
+        flat = source
+    pooled = _input_of(flat, aten.adaptive_avg_pool2d, aten.mean)
+    if pooled is None or not _averages_all_pixels(flat):
         return -1, "CAM needs global average pooling right before the linear layer, and this head has more in it"
-    for index, layer in reversed(list(enumerate(program.layers))):
-        if layer.node is pooled and layer.scale is None:
+    for index, layer in enumerate(program.layers):
+        if layer.node is pooled:
             return index, ""
     return -1, "CAM needs the layer that the head pools, and that layer was not asked for"
 
 
-def _before(node: fx.Node, ops: tuple[object, ...]) -> fx.Node | None:
+def _input_of(node: fx.Node, *ops: object) -> fx.Node | None:
     """The value that goes into `node`, where `node` calls one of `ops`."""
     return node.args[0] if node.target in ops and isinstance(node.args[0], fx.Node) else None
 
 
-def _skip(node: fx.Node, ops: tuple[object, ...]) -> fx.Node:
-    while (source := _before(node, ops)) is not None:
-        node = source
-    return node
-
-
-def layer_names(layers: Sequence[Layer]) -> list[str]:
-    """The names of `layers`, in order."""
-    return [layer.name for layer in layers]
+def _averages_all_pixels(node: fx.Node) -> bool:
+    if node.target is aten.mean:
+        return sorted(dim % 4 for dim in node.args[1]) == [2, 3]  # type: ignore[operator,union-attr]
+    return list(node.args[1]) in ([1], [1, 1])  # type: ignore[arg-type]

@@ -57,9 +57,7 @@ def _read(file: IO[bytes]) -> NDArray[np.uint8]:
         raise PhotoError(f"The photo is too big; {_LIMIT}") from error
     except UnidentifiedImageError as error:
         kinds = ", ".join(_FORMATS)
-        raise PhotoError(
-            f"This is not a photo that can be read, or it is damaged. Use one of {kinds}."
-        ) from error
+        raise PhotoError(f"This is not a photo that can be read, or it is damaged. Use one of {kinds}.") from error
     except Exception as error:  # Decoders raise anything from EOFError to SyntaxError on hostile bytes.
         raise PhotoError("The photo is damaged or incomplete. Save it again and retry.") from error
 
@@ -70,9 +68,7 @@ def _check_size(image: Image.Image) -> None:
         raise PhotoError("The photo has no pixels. Choose another one.")
     if pixels > MAX_PIXELS:
         millions = pixels / 1e6
-        raise PhotoError(
-            f"The photo has {image.width} x {image.height} pixels, {millions:.1f} million; {_LIMIT}"
-        )
+        raise PhotoError(f"The photo has {image.width} x {image.height} pixels, {millions:.1f} million; {_LIMIT}")
 
 
 def _rgb(image: Image.Image) -> NDArray[np.uint8]:

@@ -150,9 +150,7 @@ def contact_sheet(
     Lines of a caption after its first are set fainter. A line too long for the picture loses its middle.
     """
     if not pictures or len(pictures) != len(captions):
-        raise ValueError(
-            f"need one caption per picture; got {len(pictures)} pictures, {len(captions)} captions"
-        )
+        raise ValueError(f"need one caption per picture; got {len(pictures)} pictures, {len(captions)} captions")
     tiles = [_fit(picture, cell) for picture in pictures]
     tall, wide = max(tile.shape[0] for tile in tiles), max(tile.shape[1] for tile in tiles)
     lines = [caption.split("\n") for caption in captions]

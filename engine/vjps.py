@@ -59,7 +59,7 @@ def conv2d_vjp(
     if padding == "same":
         # An odd total is padded on the right, which the slice below takes off again.
         padding = [d * (k - 1) // 2 for d, k in zip(dilation, kernel, strict=True)]
-    padding = [0, 0] if padding == "valid" else _pair(padding)
+    padding = [0, 0] if isinstance(padding, str) else _pair(padding)
     reached = [
         (o - 1) * s - 2 * p + d * (k - 1) + 1
         for o, s, p, d, k in zip(y.shape[2:], stride, padding, dilation, kernel, strict=True)
@@ -108,9 +108,7 @@ def native_layer_norm_vjp(
 ) -> tuple[Any, ...]:
     """Project out the mean and the direction of the normalised value, divide by the deviation."""
     only_input = [True, False, False]
-    grads = aten.native_layer_norm_backward(
-        ct[0], input, normalized_shape, y[1], y[2], weight, bias, only_input
-    )
+    grads = aten.native_layer_norm_backward(ct[0], input, normalized_shape, y[1], y[2], weight, bias, only_input)
     return grads[0], None, None
 
 

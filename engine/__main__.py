@@ -1,0 +1,202 @@
+"""The command line: python -m engine list | layers | export | explain | check | show."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import torch
+
+from engine.artifact import ArtifactError, Explainer, load, save
+from engine.backward import CompileError
+from engine.capture import CaptureError
+from engine.certificate import certify
+from engine.compiler import compile_program
+from engine.figures import Look, answers, picture, shape_text, sheet
+from engine.methods import METHODS
+from engine.photo import PhotoError, load_photo
+from engine.program import Program
+from engine.shelf import build, open_model
+from engine.zoo import DEFAULT_MODEL, WeightsError, availability, by_family, load_model
+
+REFUSALS = (ArtifactError, CaptureError, CompileError, PhotoError, WeightsError, ValueError, OSError)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit status. A refusal is one line on stderr and status 1."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except REFUSALS as refusal:
+        print(f"error: {refusal}", file=sys.stderr)
+        return 1
+    return status
+
+
+def list_models(options: argparse.Namespace) -> int:
+    """Print the models, where their weights are, and the methods."""
+    for family, specs in by_family().items():
+        print(family)
+        for spec in specs:
+            where: str = availability(spec.name)
+            where = f"download {spec.megabytes:.0f} MB" if where == "download" else where
+            accuracy = f"top-1 {spec.accuracy:.1f} %" if spec.accuracy else ""
+            print(f"  {spec.name:22} {spec.title:22} {spec.parameters / 1e6:6.1f} M  {accuracy:12} {where}")
+    print("\nMethods")
+    for method in METHODS.values():
+        place = {"image": "at the image", "layer": "at every layer", "pooled": "at the pooled layer"}[method.at]
+        print(f"  {method.name:18} {place:20} {method.cite}")
+    return 0
+
+
+def list_layers(options: argparse.Namespace) -> int:
+    """Print the trunk, or all layers, with shapes and aliases."""
+    model = load_model(options.model, "random")
+    compiled = compile_program(model.module, model.example[:1], "all" if options.all else "trunk", ["gradient"])
+    for index, layer in enumerate(compiled.program.layers):
+        aliases = f"  = {', '.join(layer.aliases)}" if layer.aliases else ""
+        print(f"{index:4} {layer.name:40} {shape_text(list(layer.shape)):18}{aliases}")
+    print(f"{len(compiled.program.layers)} layers; {compiled.coverage}")
+    return 0
+
+
+def export(options: argparse.Namespace) -> int:
+    """Compile a model into one file."""
+    explainer = build(options.model, options.weights, _names(options.layers), _name_list(options.methods))
+    save(explainer, options.output)
+    _describe(explainer, options.output)
+    return 0
+
+
+def explain(options: argparse.Namespace) -> int:
+    """Explain a photo and write the picture."""
+    photo = load_photo(options.photo)
+    explainer = (
+        load(options.model) if options.model.endswith(".pt") else open_model(options.model, options.weights)
+    )
+    logits = explainer.forward(explainer.preprocess(torch.from_numpy(photo)))[0]
+    probabilities = logits.softmax(0)
+    for index in logits.topk(min(5, len(logits))).indices.tolist():
+        print(f"{probabilities[index]:7.1%}  {index:4}  {explainer.labels[index]}")
+    target = explainer.class_index(options.target) if options.target else int(logits.argmax())
+    question = explainer.labels[target]
+    if options.contrast:
+        other = explainer.class_index(options.contrast)
+        seed = explainer.contrast(target, other)
+        question += f" rather than {explainer.labels[other]}"
+    else:
+        seed = explainer.one_hot(target)
+    look = Look(view=options.view, gray=options.gray)
+    title = f"{METHODS[options.method].title}: {question}" if options.method in METHODS else None
+    attribution = answers(explainer, photo, seed, [options.method])[options.method]
+    if METHODS[options.method].at == "layer" and options.layer == "all":
+        result = sheet(explainer, photo, attribution, look, title)
+    elif METHODS[options.method].at == "layer":
+        index = explainer.layer_index(-1 if options.layer == "last" else options.layer)
+        title = f"{title}, {explainer.layers[index]}"
+        result = picture(explainer, photo, attribution[index], look)
+    else:
+        result = picture(explainer, photo, attribution[0] if attribution.shape[0] == 1 else attribution, look)
+    encoded, data = cv2.imencode(Path(options.output).suffix or ".png", cv2.cvtColor(result, cv2.COLOR_RGB2BGR))
+    if not encoded:
+        raise ValueError(f"{options.output}: no picture format; use .png or .jpg")
+    Path(options.output).write_bytes(data.tobytes())
+    print(f"{title} -> {options.output} ({result.shape[1]} × {result.shape[0]})")
+    return 0
+
+
+def check(options: argparse.Namespace) -> int:
+    """Measure a file's certificate again; status 1 where it is not kept."""
+    explainer = load(options.file)
+    certificate = certify(explainer.module)
+    bound, kept = certificate["bound"], True
+    print(f"{explainer.manifest['model']['name']}, {certificate['dtype']}: {certificate['inputs']}")
+    for gate, deviation in certificate["gates"].items():
+        written = explainer.manifest["certificate"]["gates"].get(gate)
+        kept &= bound is None or deviation <= bound
+        print(f"  {gate:10} {deviation:.1e} from autograd (bound {bound}, written {written:.1e})")
+    print("kept" if kept else "NOT kept: do not trust this file, export it again")
+    return 0 if kept else 1
+
+
+def show(options: argparse.Namespace) -> int:
+    """Print the explicit listing: the forward half, or all that a method needs."""
+    model = load_model(options.model, "random")
+    methods = [options.method] if options.method else ["gradient"]
+    program = compile_program(model.module, model.example[:1], methods=methods).program
+    print(program.listing(_outputs(program, options.method)))
+    return 0
+
+
+def _outputs(program: Program, method: str | None) -> dict[str, torch.fx.Node]:
+    """The values that a method reads, layer methods at the last layer."""
+    outputs = {"logits": program.logits}
+    if method:
+        chosen = METHODS[method]
+        if chosen.at == "image":
+            outputs["cotangent"] = program.image_cotangents[chosen.gate]
+        else:
+            outputs |= {"primal": program.primals[-1], "cotangent": program.cotangents[chosen.gate][-1]}
+        if chosen.times:
+            outputs["image"] = program.image_cotangents[METHODS[chosen.times].gate]
+    return outputs
+
+
+def _describe(explainer: Explainer, path: str) -> None:
+    size = Path(path).stat().st_size / 1e6
+    worst = max(explainer.manifest["certificate"]["gates"].values())
+    print(f"{path}: {size:.1f} MB, {len(explainer.layers)} layers, {', '.join(explainer.methods)}")
+    print(f"{explainer.coverage}; largest deviation from autograd {worst:.1e}")
+    for method, reason in explainer.manifest["absent"].items():
+        print(f"{method} is absent: {reason}")
+
+
+def _names(text: str) -> str | list[str]:
+    return text if text in ("trunk", "all") else text.split(",")
+
+
+def _name_list(text: str | None) -> list[str] | None:
+    return text.split(",") if text else None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m engine", description="A classifier and its explanation in one file."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: object, *arguments: str) -> argparse.ArgumentParser:
+        text = (run.__doc__ or "").strip()
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(run=run)
+        for argument in arguments:
+            added.add_argument(argument)
+        return added
+
+    command("list", list_models)
+    layers = command("layers", list_layers, "model")
+    layers.add_argument("--all", action="store_true", help="layers inside of blocks too")
+    exported = command("export", export, "model")
+    exported.add_argument("-o", "--output", required=True, metavar="FILE.pt")
+    exported.add_argument("--weights", default="default", metavar="default|random|PATH")
+    exported.add_argument("--layers", default="trunk", metavar="trunk|all|NAME,..")
+    exported.add_argument("--methods", metavar="A,B", help="only these; all that apply if left out")
+    explained = command("explain", explain, "photo")
+    explained.add_argument("-o", "--output", required=True, metavar="OUT.png")
+    explained.add_argument("--model", default=DEFAULT_MODEL, metavar="MODEL|FILE.pt")
+    explained.add_argument("--weights", default="default", choices=["default", "random"])
+    explained.add_argument("--method", default="grad_cam", choices=list(METHODS))
+    explained.add_argument("--layer", default="last", metavar="NAME|last|all")
+    explained.add_argument("--target", metavar="NAME|INDEX", help="the class to explain; the top one if left out")
+    explained.add_argument("--contrast", metavar="NAME|INDEX", help="explain the target rather than this class")
+    explained.add_argument("--view", default="all", choices=["all", "positive", "negative"])
+    explained.add_argument("--gray", action="store_true")
+    command("check", check, "file")
+    shown = command("show", show, "model")
+    shown.add_argument("--method", choices=list(METHODS))
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""The methods that every compiled file carries: what a question is, and how an answer is put together.
+
+TorchScript compiles this class as it stands, together with the listing that `engine.artifact` generates for the
+network. It therefore keeps to TorchScript's part of Python: typed containers, no defaults, no comprehensions
+over mixed types, errors without formatting tricks.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.geometry import preprocess
+
+
+class Answers(nn.Module):
+    """A classifier that explains itself. The generated subclass adds `forward`, `walk` and `read`."""
+
+    labels: list[str]
+    layers: list[str]
+    methods: list[str]
+    gates: list[str]
+    gate_of: dict[str, str]
+    at_of: dict[str, str]
+    times_of: dict[str, str]
+    size: list[int]
+    resize: int
+    interpolation: str
+    mean: list[float]
+    std: list[float]
+    classes: int
+    pooled: int
+    like: Tensor  # empty; tells where the weights are and in which precision
+
+    def walk(
+        self, image: Tensor, seed: Tensor, depth: dict[str, int], first: int, last: int, wanted: list[str]
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """Forward, then backward under each gate down to its depth. Generated.
+
+        depth: gate -> index of the layer to go back to; the number of layers means not at all, -1 the image.
+        Returns the logits, the readings of layers `last` down to `first`, and the cotangents at the image in the
+        order of `gates` (empty where the gate did not go so far).
+        """
+        raise NotImplementedError
+
+    def read(self, method: str, primal: Tensor, ct: Tensor) -> Tensor:
+        """The reading of a method. Generated."""
+        raise NotImplementedError
+
+    @torch.jit.export
+    def preprocess(self, image: Tensor) -> Tensor:
+        """uint8 [H, W, 3] RGB -> [1, C, S, S], as the network was trained to see it."""
+        x = preprocess(image, self.resize, self.size, self.interpolation, self.mean, self.std)
+        return x.to(device=self.like.device, dtype=self.like.dtype)
+
+    @torch.jit.export
+    def one_hot(self, index: int) -> Tensor:
+        """The seed that asks for one class: [1, K]."""
+        if index < 0 or index >= self.classes:
+            raise ValueError(f"class {index} is not one of 0..{self.classes - 1}")
+        seed = torch.zeros(1, self.classes, device=self.like.device, dtype=self.like.dtype)
+        seed[0, index] = 1.0
+        return seed
+
+    @torch.jit.export
+    def contrast(self, a: int, b: int) -> Tensor:
+        """The seed that asks why class a rather than class b: [1, K]."""
+        return self.one_hot(a) - self.one_hot(b)
+
+    @torch.jit.export
+    def explain(self, x: Tensor, seed: Tensor, method: str, layer: int) -> Tensor:
+        """One attribution: [N, S, S] for layer methods and saliency, [N, C, S, S] for the signed image methods
+        and Guided Grad-CAM. `layer` counts from 0 (negative from the end) and is ignored by image methods.
+        """
+        self.admit(x, seed, [method])
+        index = layer
+        if self.at_of[method] == "pooled":
+            index = self.pooled
+            if layer != -1 and layer != self.pooled:
+                raise ValueError(f"{method} has one layer, {self.layers[self.pooled]}; ask for it or for -1")
+        elif self.at_of[method] == "layer":
+            index = layer + len(self.layers) if layer < 0 else layer
+            if index < 0 or index >= len(self.layers):
+                raise ValueError(f"layer {layer} is not one of 0..{len(self.layers) - 1}")
+        answer = self.ask(x, seed, [method], index, index)[0]
+        return answer if self.at_of[method] == "image" else answer[:, 0]
+
+    @torch.jit.export
+    def sweep(self, x: Tensor, seed: Tensor, method: str) -> Tensor:
+        """A layer method at every layer, from one pass: [N, L, S, S], or [N, L, C, S, S] for Guided Grad-CAM."""
+        self.admit(x, seed, [method])
+        if self.at_of[method] == "image":
+            raise ValueError(f"{method} explains the image and has no layers; use explain")
+        return self.survey(x, seed, [method])[0]
+
+    @torch.jit.export
+    def survey(self, x: Tensor, seed: Tensor, methods: list[str]) -> list[Tensor]:
+        """Several methods at once, from one forward pass and one backward pass per gate: for each method what
+        `explain` gives for image methods and what `sweep` gives for layer methods."""
+        self.admit(x, seed, methods)
+        first, last = len(self.layers), -1
+        for method in methods:
+            if self.at_of[method] == "layer":
+                first, last = 0, len(self.layers) - 1
+            elif self.at_of[method] == "pooled":
+                first, last = min(first, self.pooled), max(last, self.pooled)
+        return self.ask(x, seed, methods, first, last)
+
+    @torch.jit.export
+    def probe(self, x: Tensor, seed: Tensor, gate: str) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor]:
+        """The raw values, nothing resized: logits, the primal and the cotangent of each layer, the cotangent at
+        the image."""
+        self.admit(x, seed, [])
+        if gate not in self.gates:
+            raise ValueError(f"no gate {gate}; this file has {', '.join(self.gates)}")
+        depth = self.nowhere()
+        depth[gate] = -1
+        logits, out, images = self.walk(x, seed, depth, 0, len(self.layers) - 1, ["probe"])
+        primals: list[Tensor] = []
+        cotangents: list[Tensor] = []
+        for index in range(len(self.layers)):
+            at = 2 * (len(self.layers) - 1 - index)
+            primals.append(out[at])
+            cotangents.append(out[at + 1])
+        return logits, primals, cotangents, images[self.gates.index(gate)]
+
+    def nowhere(self) -> dict[str, int]:
+        """The depth of a walk that goes forward only."""
+        depth: dict[str, int] = {}
+        for gate in self.gates:
+            depth[gate] = len(self.layers)
+        return depth
+
+    def ask(self, x: Tensor, seed: Tensor, methods: list[str], first: int, last: int) -> list[Tensor]:
+        """One walk for `methods` at layers first..last; a map per layer, resized, for layer methods."""
+        depth = self.nowhere()
+        at_layers: list[str] = []
+        for method in methods:
+            if self.at_of[method] == "image":
+                depth[self.gate_of[method]] = -1
+                continue
+            down = self.pooled if self.at_of[method] == "pooled" else first
+            depth[self.gate_of[method]] = min(depth[self.gate_of[method]], down)
+            at_layers.append(method)
+            if method in self.times_of:
+                depth[self.gate_of[self.times_of[method]]] = -1
+        _, out, images = self.walk(x, seed, depth, first, last, at_layers)
+        answers: list[Tensor] = []
+        for method in methods:
+            image_method = self.times_of.get(method, method)
+            if self.at_of[method] == "image":
+                answers.append(self.read(method, x, images[self.gates.index(self.gate_of[method])]))
+                continue
+            maps: list[Tensor] = []
+            column = at_layers.index(method)
+            low, high = first, last
+            if self.at_of[method] == "pooled":
+                low, high = self.pooled, self.pooled
+            for layer in range(low, high + 1):
+                small = out[(last - layer) * len(at_layers) + column]
+                maps.append(F.interpolate(small[:, None], self.size, mode="bilinear", align_corners=False)[:, 0])
+            stack = torch.stack(maps, 1)
+            if method in self.times_of:
+                ct = images[self.gates.index(self.gate_of[image_method])]
+                stack = stack[:, :, None] * self.read(image_method, x, ct)[:, None]
+            answers.append(stack)
+        return answers
+
+    def admit(self, x: Tensor, seed: Tensor, methods: list[str]) -> None:
+        """Raise unless the question fits the network."""
+        if x.dim() != 4 or list(x.shape[1:]) != [len(self.mean), self.size[0], self.size[1]]:
+            raise ValueError(f"x is {list(x.shape)}, this network takes [N, {len(self.mean)}, {self.size}]")
+        if list(seed.shape) != [x.shape[0], self.classes]:
+            raise ValueError(f"seed is {list(seed.shape)}, for these images it is [{x.shape[0]}, {self.classes}]")
+        for method in methods:
+            if method not in self.methods:
+                raise ValueError(f"no method {method}; this file has {', '.join(self.methods)}")

@@ -1,0 +1,299 @@
+"""The one file: a scripted program with its manifest, saved, loaded, and asked from Python."""
+
+import json
+import os
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from engine.certificate import certify, compare
+from engine.compiler import Compiled, compile_program
+from engine.geometry import Geometry
+from engine.layers import nearest
+from engine.lowering import lower
+
+VERSION = "0.1.0"
+FORMAT = 1  # of the manifest and the questions; a file of another format is refused
+MANIFEST = "manifest.json"
+
+
+class ArtifactError(ValueError):
+    """A file that is not an artifact of this project, or not of this version of it."""
+
+
+class Explainer:
+    """A classifier that explains itself, freshly compiled or loaded: the same questions either way.
+
+    x: [N, C, H, W], preprocessed. seed: [N, K], the cotangent of the logits: a one-hot for a class, +1 and -1
+    for a contrast, anything linear. Answers are raw: scaling to 0..1 is the caller's choice.
+    An explainer keeps no state between questions, so threads may share one.
+    """
+
+    def __init__(self, module: torch.jit.ScriptModule, manifest: dict[str, Any]) -> None:
+        self.module, self.manifest = module, manifest
+
+    @property
+    def layers(self) -> list[str]:
+        """The names of the layers, from the image to the logits."""
+        return [layer["name"] for layer in self.manifest["layers"]]
+
+    @property
+    def methods(self) -> list[str]:
+        """The names of the methods that this file answers."""
+        return [method["name"] for method in self.manifest["methods"]]
+
+    @property
+    def gates(self) -> list[str]:
+        """The gates that `probe` answers."""
+        return list(self.module.gates)
+
+    @property
+    def labels(self) -> list[str]:
+        """The names of the classes, one per logit."""
+        return list(self.module.labels)
+
+    @property
+    def coverage(self) -> str:
+        """How many activations the gates reach: "35 of 35 activations gated, 21 of them smooth (silu)"."""
+        return str(self.manifest["coverage"]["text"])
+
+    @property
+    def geometry(self) -> Geometry:
+        """How a photo becomes the network's input."""
+        return Geometry.from_dict(self.manifest["geometry"])
+
+    def preprocess(self, image: Tensor) -> Tensor:
+        """uint8 [H, W, 3] RGB -> [1, C, S, S]."""
+        with torch.inference_mode():
+            return self.module.preprocess(image)  # type: ignore[no-any-return]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] -> logits [N, K]."""
+        with torch.inference_mode():
+            return self.module.forward(x)  # type: ignore[no-any-return]
+
+    def one_hot(self, target: int | str) -> Tensor:
+        """The seed for one class, by index or name: [1, K]."""
+        return self.module.one_hot(self.class_index(target))  # type: ignore[no-any-return]
+
+    def contrast(self, a: int | str, b: int | str) -> Tensor:
+        """The seed for "why a rather than b": [1, K]."""
+        return self.module.contrast(self.class_index(a), self.class_index(b))  # type: ignore[no-any-return]
+
+    def explain(self, x: Tensor, seed: Tensor, method: str, layer: int | str = -1) -> Tensor:
+        """One attribution: [N, S, S] for layer methods and saliency, [N, C, S, S] for the signed image methods
+        and Guided Grad-CAM.
+
+        layer: index or name; image methods ignore it. Raises ValueError for unknown names and wrong shapes.
+        """
+        self._admit(x, seed, [method])
+        index = self.layer_index(layer)
+        if self._at(method) == "pooled" and index not in (-1, self.module.pooled):
+            raise ValueError(f"{method} has one layer, {self.layers[self.module.pooled]!r}; ask for it or for -1")
+        with torch.inference_mode():
+            return self.module.explain(x, seed, method, index)  # type: ignore[no-any-return]
+
+    def sweep(self, x: Tensor, seed: Tensor, method: str) -> Tensor:
+        """A layer method at every layer, from one pass: [N, L, S, S], or [N, L, C, S, S] for Guided Grad-CAM."""
+        self._admit(x, seed, [method])
+        if self._at(method) == "image":
+            raise ValueError(f"{method} explains the image and has no layers; use explain")
+        with torch.inference_mode():
+            return self.module.sweep(x, seed, method)  # type: ignore[no-any-return]
+
+    def survey(self, x: Tensor, seed: Tensor, methods: Sequence[str]) -> dict[str, Tensor]:
+        """Several methods from one forward pass: for each what `explain` or `sweep` gives."""
+        self._admit(x, seed, methods)
+        with torch.inference_mode():
+            answers = self.module.survey(x, seed, list(methods))
+        return dict(zip(methods, answers, strict=True))
+
+    def probe(self, x: Tensor, seed: Tensor, gate: str) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor]:
+        """The raw values: logits, primals and cotangents of the layers, and the cotangent at the image."""
+        self._admit(x, seed, [])
+        if gate not in self.gates:
+            raise ValueError(f"no gate is called {gate!r}; this file has {', '.join(self.gates)}")
+        with torch.inference_mode():
+            return self.module.probe(x, seed, gate)  # type: ignore[no-any-return]
+
+    def layer_index(self, layer: int | str) -> int:
+        """The index of a layer, by index (negative from the end), name or alias."""
+        if isinstance(layer, int):
+            if not -len(self.layers) <= layer < len(self.layers):
+                raise ValueError(f"layer {layer} is not one of 0..{len(self.layers) - 1}")
+            return layer
+        names = {
+            name: index
+            for index, entry in enumerate(self.manifest["layers"])
+            for name in (entry["name"], *entry["aliases"])
+        }
+        if layer not in names:
+            raise ValueError(f"no layer is called {layer!r}; {nearest(layer, names)}")
+        return names[layer]
+
+    def class_index(self, target: int | str) -> int:
+        """The index of a class, by index or name (or a name that starts like it, where only one does)."""
+        classes = self.manifest["classes"]
+        if isinstance(target, str) and target.lstrip("-").isdigit():
+            target = int(target)
+        if isinstance(target, int):
+            if not 0 <= target < classes:
+                raise ValueError(f"class {target} is not one of 0..{classes - 1}")
+            return target
+        labels = [label.lower() for label in self.labels]
+        wanted = target.lower()
+        matches = [i for i, label in enumerate(labels) if label == wanted]
+        matches = matches or [i for i, label in enumerate(labels) if label.startswith(wanted)]
+        if not matches:
+            raise ValueError(f"no class is called {target!r}; {nearest(target, self.labels)}")
+        return matches[0]
+
+    def _at(self, method: str) -> str:
+        return next(str(entry["at"]) for entry in self.manifest["methods"] if entry["name"] == method)
+
+    def _admit(self, x: Tensor, seed: Tensor, methods: Sequence[str]) -> None:
+        channels, (height, width) = len(self.geometry.mean), self.geometry.crop
+        if x.ndim != 4 or tuple(x.shape[1:]) != (channels, height, width):
+            raise ValueError(f"x is {list(x.shape)}, this network takes [N, {channels}, {height}, {width}]")
+        if tuple(seed.shape) != (x.shape[0], self.manifest["classes"]):
+            raise ValueError(
+                f"seed is {list(seed.shape)}, for these images it is [{x.shape[0]}, {self.manifest['classes']}]"
+            )
+        for method in methods:
+            if method in self.manifest["absent"]:
+                raise ValueError(f"{method} does not apply to this network: {self.manifest['absent'][method]}")
+            if method not in self.methods:
+                raise ValueError(f"no method is called {method!r}; this file has {', '.join(self.methods)}")
+
+
+def compile_model(
+    module: nn.Module,
+    example: Tensor,
+    layers: str | Sequence[str] = "trunk",
+    methods: str | Sequence[str] | None = None,
+    labels: Sequence[str] | None = None,
+    preprocess: Geometry | None = None,
+    source: dict[str, Any] | None = None,
+) -> Explainer:
+    """Compile a classifier into an explainer.
+
+    module: in evaluation mode, [N, C, H, W] -> logits [N, K]; it is read, never changed.
+    example: [N, C, H, W]; sets size and dtype.
+    layers: "trunk", "all", or a list of names. methods: names, or None for all that apply.
+    labels: K names, or None for the class numbers.
+    preprocess: how a photo becomes the input; None resizes, crops and scales to 0..1.
+    source: name, weights, sha256, licence of the model, for the manifest.
+    Raises CaptureError or CompileError where the network can't be exact, ValueError for wrong names.
+    """
+    channels, height, width = example.shape[1:]
+    if preprocess is None:
+        preprocess = Geometry(
+            min(height, width), (height, width), "bilinear", (0.0,) * channels, (1.0,) * channels
+        )
+    if preprocess.crop != (height, width) or len(preprocess.mean) != channels:
+        raise ValueError(
+            f"preprocess makes [{len(preprocess.mean)}, {preprocess.crop[0]}, {preprocess.crop[1]}], "
+            f"the example is [{channels}, {height}, {width}]"
+        )
+    compiled = compile_program(module, example, layers, methods)
+    classes = int(compiled.program.logits.meta["val"].shape[1])
+    labels = [str(index) for index in range(classes)] if labels is None else list(labels)
+    if len(labels) != classes:
+        raise ValueError(f"{len(labels)} labels for {classes} logits")
+    scripted = lower(compiled, labels, preprocess)
+    manifest = _manifest(compiled, preprocess, source or {"name": type(module).__name__})
+    manifest["certificate"] = certify(scripted) | {"original": compare(scripted, module)}
+    return Explainer(scripted, manifest)
+
+
+def save(explainer: Explainer, path: str | Path) -> None:
+    """Write the file: under another name first, then renamed, so that nobody ever reads half of it."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(explainer.manifest, indent=1, sort_keys=True)
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    os.close(handle)
+    try:
+        with _quiet():
+            torch.jit.save(explainer.module, partial, _extra_files={MANIFEST: text})
+        Path(partial).replace(path)
+    finally:
+        Path(partial).unlink(missing_ok=True)
+
+
+def load(path: str | Path, device: str | torch.device = "cpu") -> Explainer:
+    """Read a file that `save` wrote. Loading a TorchScript file runs it: load only what you would run.
+
+    Raises ArtifactError, saying what the file is and what to do, for anything else.
+    """
+    manifest = read_manifest(path)
+    try:
+        with _quiet():
+            module = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
+    except RuntimeError as error:
+        raise ArtifactError(f"{Path(path).name} is damaged: export it again") from error
+    return Explainer(module, manifest)
+
+
+def read_manifest(path: str | Path) -> dict[str, Any]:
+    """The manifest of a file, without running anything of it. Raises ArtifactError as `load` does."""
+    name = Path(path).name
+    if not Path(path).is_file():
+        raise ArtifactError(f"there is no file {name}; python -m engine export MODEL -o {name} makes one")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entry = next((n for n in archive.namelist() if n.endswith(f"/extra/{MANIFEST}")), None)
+            manifest = json.loads(archive.read(entry)) if entry else None
+    except (zipfile.BadZipFile, ValueError) as error:
+        raise ArtifactError(f"{name} is cut short or not a TorchScript file at all: export it again") from error
+    if not isinstance(manifest, dict) or "format" not in manifest:
+        raise ArtifactError(
+            f"{name} is not an artifact of ConvLens: python -m engine export MODEL -o {name} makes one"
+        )
+    if manifest["format"] != FORMAT:
+        raise ArtifactError(
+            f"{name} has format {manifest['format']}, this version reads {FORMAT}: export it again"
+        )
+    return manifest
+
+
+def _manifest(compiled: Compiled, geometry: Geometry, source: dict[str, Any]) -> dict[str, Any]:
+    coverage = compiled.coverage
+    return {
+        "format": FORMAT,
+        "convlens": VERSION,
+        "torch": torch.__version__,
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "model": source,
+        "geometry": geometry.as_dict(),
+        "classes": int(compiled.program.logits.meta["val"].shape[1]),
+        "layers": [
+            {"name": layer.name, "aliases": list(layer.aliases), "shape": list(layer.shape)}
+            for layer in compiled.program.layers
+        ],
+        "methods": [
+            {"name": m.name, "title": m.title, "gate": m.gate, "at": m.at, "times": m.times, "cite": m.cite}
+            for m in compiled.methods
+        ],
+        "absent": compiled.absent,
+        "pooled": compiled.pooled,
+        "coverage": {
+            "text": str(coverage),
+            "rectifiers": coverage.rectifiers,
+            "smooth": coverage.smooth,
+            "squashing": coverage.squashing,
+        },
+        "folded": compiled.folded,
+    }
+
+
+def _quiet() -> "warnings.catch_warnings[None]":
+    """TorchScript's notices of its own deprecation are for this project, not for its users."""
+    return warnings.catch_warnings(action="ignore", category=FutureWarning)

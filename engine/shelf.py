@@ -1,0 +1,56 @@
+"""A folder of artifacts: open a model by name, and compile it the first time."""
+
+import threading
+from pathlib import Path
+
+import torch
+
+from engine.artifact import VERSION, ArtifactError, Explainer, compile_model, load, save
+from engine.zoo import load_model, model_spec
+
+EXPORTED_MODELS = Path(__file__).parent.parent / "exported_models"
+
+_building: dict[Path, threading.Lock] = {}
+
+
+def open_model(name: str, weights: str = "default", folder: Path = EXPORTED_MODELS) -> Explainer:
+    """The explainer of a model of the zoo, from its file in `folder`, or compiled and kept there.
+
+    weights: "default" or "random". A file of another version of the project or of torch is made anew. Raises
+    WeightsError where the weights can't be had, ValueError where there is no such model.
+    """
+    model_spec(name)
+    path = folder / (f"{name}.pt" if weights == "default" else f"{name}-{weights}.pt")
+    with _building.setdefault(path, threading.Lock()):
+        if path.is_file() and (explainer := _current(path)):
+            return explainer
+        explainer = build(name, weights)
+        save(explainer, path)
+        return explainer
+
+
+def build(
+    name: str,
+    weights: str | Path = "default",
+    layers: str | list[str] = "trunk",
+    methods: list[str] | None = None,
+) -> Explainer:
+    """Load a model of the zoo and compile it; see `load_model` and `compile_model` for what they raise."""
+    model = load_model(name, weights)
+    source = {
+        "name": name,
+        "title": model.spec.title,
+        "weights": model.weights,
+        "sha256": model.sha256,
+        "licence": model.licence,
+    }
+    return compile_model(model.module, model.example[:1], layers, methods, model.labels, model.geometry, source)
+
+
+def _current(path: Path) -> Explainer | None:
+    try:
+        explainer = load(path)
+    except ArtifactError:
+        return None
+    made_by = explainer.manifest["convlens"], explainer.manifest["torch"]
+    return explainer if made_by == (VERSION, torch.__version__) else None
