@@ -7,7 +7,8 @@ from engine.geometry import Geometry
 from engine.methods import METHODS
 from engine.photo import PhotoError, load_photo
 from engine.shelf import EXPORTED_MODELS, build, open_model
-from engine.zoo import MODELS, WeightsError, availability, by_family, load_model
+from engine.weights import WeightsError
+from engine.zoo import MODELS, availability, by_family, load_model
 
 __all__ = [
     "EXPORTED_MODELS",

@@ -18,7 +18,8 @@ from engine.methods import METHODS
 from engine.photo import PhotoError, load_photo
 from engine.program import Program
 from engine.shelf import build, open_model
-from engine.zoo import DEFAULT_MODEL, WeightsError, availability, by_family, load_model
+from engine.weights import WeightsError
+from engine.zoo import DEFAULT_MODEL, availability, by_family, load_model
 
 REFUSALS = (ArtifactError, CaptureError, CompileError, PhotoError, WeightsError, ValueError, OSError)
 

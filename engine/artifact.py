@@ -71,12 +71,12 @@ class Explainer:
 
     def preprocess(self, image: Tensor) -> Tensor:
         """uint8 [H, W, 3] RGB -> [1, C, S, S]."""
-        with torch.inference_mode():
+        with torch.no_grad():
             return self.module.preprocess(image)  # type: ignore[no-any-return]
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> logits [N, K]."""
-        with torch.inference_mode():
+        with torch.no_grad():
             return self.module.forward(x)  # type: ignore[no-any-return]
 
     def one_hot(self, target: int | str) -> Tensor:
@@ -97,7 +97,7 @@ class Explainer:
         index = self.layer_index(layer)
         if self._at(method) == "pooled" and index not in (-1, self.module.pooled):
             raise ValueError(f"{method} has one layer, {self.layers[self.module.pooled]!r}; ask for it or for -1")
-        with torch.inference_mode():
+        with torch.no_grad():
             return self.module.explain(x, seed, method, index)  # type: ignore[no-any-return]
 
     def sweep(self, x: Tensor, seed: Tensor, method: str) -> Tensor:
@@ -105,13 +105,13 @@ class Explainer:
         self._admit(x, seed, [method])
         if self._at(method) == "image":
             raise ValueError(f"{method} explains the image and has no layers; use explain")
-        with torch.inference_mode():
+        with torch.no_grad():
             return self.module.sweep(x, seed, method)  # type: ignore[no-any-return]
 
     def survey(self, x: Tensor, seed: Tensor, methods: Sequence[str]) -> dict[str, Tensor]:
         """Several methods from one forward pass: for each what `explain` or `sweep` gives."""
         self._admit(x, seed, methods)
-        with torch.inference_mode():
+        with torch.no_grad():
             answers = self.module.survey(x, seed, list(methods))
         return dict(zip(methods, answers, strict=True))
 
@@ -120,7 +120,7 @@ class Explainer:
         self._admit(x, seed, [])
         if gate not in self.gates:
             raise ValueError(f"no gate is called {gate!r}; this file has {', '.join(self.gates)}")
-        with torch.inference_mode():
+        with torch.no_grad():
             return self.module.probe(x, seed, gate)  # type: ignore[no-any-return]
 
     def layer_index(self, layer: int | str) -> int:

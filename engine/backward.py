@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+import engine.moves  # noqa: F401 - it registers its rules
 from engine.gates import GATES, Coverage
 from engine.layers import active_nodes
 from engine.program import Program, aten, op_name

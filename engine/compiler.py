@@ -13,7 +13,7 @@ from engine.fold import fold_batch_norm
 from engine.gates import Coverage
 from engine.layers import choose_layers
 from engine.methods import Method, choose_methods, gates_of, pooled_layer
-from engine.program import Program, aten, identifier
+from engine.program import Program, aten
 
 # A constant that follows from others is worth its place in the file up to this many elements.
 SMALL = 1 << 14
@@ -97,17 +97,20 @@ def _given_back(program: Program, index: int) -> fx.Node:
 
 def _name_values(program: Program) -> None:
     """Let the listing read like the network: `features_28` and, going back, `ct_features_28`."""
+    wanted = {program.logits: "logits"}
     for index, layer in enumerate(program.layers):
-        name = identifier(layer.name)
         primal = program.primals[index]
-        primal._rename(name)
+        wanted[primal] = layer.name
         if primal.target is operator.getitem:
-            primal.all_input_nodes[0]._rename(f"{name}_and_residuals")
+            wanted[primal.all_input_nodes[0]] = f"{layer.name}_and_residuals"
         for gate, cotangents in program.cotangents.items():
-            cotangents[index]._rename(f"ct_{name}" if gate == "gradient" else f"{gate}_ct_{name}")
-    program.logits._rename("logits")
-    for gate, ct in program.image_cotangents.items():
-        ct._rename("ct_image" if gate == "gradient" else f"{gate}_ct_image")
+            wanted[cotangents[index]] = f"{_prefix(gate)}ct_{layer.name}"
+    wanted |= {ct: f"{_prefix(gate)}ct_image" for gate, ct in program.image_cotangents.items()}
+    program.rename(wanted)
+
+
+def _prefix(gate: str) -> str:
+    return "" if gate == "gradient" else f"{gate}_"
 
 
 def _evaluate_constants(program: Program) -> None:

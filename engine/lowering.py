@@ -68,12 +68,13 @@ def scripted(module: torch.nn.Module) -> torch.jit.ScriptModule:
 
 def _forward_source(program: Program) -> str:
     lines = program.lines(program.needed([program.logits]))
-    return _function("forward(self, image: Tensor) -> Tensor", [*lines, f"return {program.logits.name}"])
+    head = f"forward(self, {program.image.name}: Tensor) -> Tensor"
+    return _function(head, [*lines, f"return {program.logits.name}"])
 
 
 def _walk_source(program: Program) -> str:
     """The generated `Answers.walk`: the forward half, then each gate's stages from the last layer to the image."""
-    forward = set(program.needed([program.logits]))
+    forward = {*program.needed([program.logits]), *filter(_is_size, program.graph.nodes)}
     stages = _stages(program, forward)
     lines = [f'{gate} = depth["{gate}"]' for gate in program.cotangents]
     lines += program.lines(node for node in program.graph.nodes if node in forward)
@@ -82,7 +83,9 @@ def _walk_source(program: Program) -> str:
     asked = {_before_restoring(ct) for cts in program.cotangents.values() for ct in cts}
     for node, stage in stage_of.items():
         if node in asked or any(stage_of.get(user) != stage for user in node.users):
-            lines.append(f"{node.name} = {_blank(node)}")
+            if not isinstance(node.meta["val"], Tensor):
+                raise ProgramError(f"{node.name} returns several values and is read in another stage")
+            lines.append(f"{node.name} = nothing")
     lines += [f"{_at_image(gate)} = nothing" for gate in program.image_cotangents]
     for index in range(len(program.layers) - 1, -1, -1):
         for gate in program.cotangents:
@@ -93,9 +96,10 @@ def _walk_source(program: Program) -> str:
         lines += _if(f"{gate} < 0", last)
     images = ", ".join(_at_image(gate) for gate in program.image_cotangents)
     lines.append(f"return {program.logits.name}, out, [{images}]")
+    assert program.seed is not None
     head = (
-        "walk(self, image: Tensor, seed: Tensor, depth: dict[str, int], first: int, last: int, "
-        "wanted: list[str]) -> tuple[Tensor, list[Tensor], list[Tensor]]"
+        f"walk(self, {program.image.name}: Tensor, {program.seed.name}: Tensor, depth: dict[str, int], "
+        "first: int, last: int, wanted: list[str]) -> tuple[Tensor, list[Tensor], list[Tensor]]"
     )
     return _function(head, lines)
 
@@ -176,11 +180,9 @@ def _if(condition: str, lines: Iterable[str]) -> list[str]:
     return [f"if {condition}:", *body] if body else []
 
 
-def _blank(node: fx.Node) -> str:
-    value = node.meta["val"]
-    if isinstance(value, (tuple, list)):
-        raise ProgramError(f"{node.name} returns several values and is read in another stage")
-    return "nothing" if isinstance(value, Tensor) else "0"
+def _is_size(node: fx.Node) -> bool:
+    """Sizes cost nothing, and every stage may read one."""
+    return not isinstance(node.meta["val"], (Tensor, tuple, list))
 
 
 def _before_restoring(ct: fx.Node) -> fx.Node:

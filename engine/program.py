@@ -1,5 +1,7 @@
 """The explicit listing: what a compiled network computes, one functional ATen call per line."""
 
+import builtins
+import keyword
 import operator
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,6 +13,11 @@ from torch import Tensor, fx
 aten = torch.ops.aten
 
 INTEGER_OPS = {operator.mul: "*", operator.add: "+", operator.sub: "-", operator.floordiv: "//"}
+
+
+# Names that a printed function uses for itself, so that no value of a network takes them.
+RESERVED = {"self", "torch", "aten", "depth", "first", "last", "wanted", "out", "nothing", *dir(builtins)}
+RESERVED |= {*keyword.kwlist, *keyword.softkwlist}
 
 
 class ProgramError(AssertionError):
@@ -92,6 +99,14 @@ class Program:
                 self.graph.erase_node(node)
         read = {node.target for node in self.graph.nodes if node.op == "get_attr"}
         self.constants = {name: value for name, value in self.constants.items() if name in read}
+
+    def rename(self, wanted: dict[fx.Node, str]) -> None:
+        """Name the values anew: those in `wanted` as it says, the others after their ops, each name once."""
+        taken = {*RESERVED, *self.cotangents}
+        for node in [*wanted, *(node for node in self.graph.nodes if node not in wanted)]:
+            if node.op == "call_function":
+                node.name = unique(identifier(wanted.get(node, op_name(node))), taken)
+            taken.add(node.name)
 
     def check(self) -> None:
         """Raise ProgramError unless the listing is functional, complete, and bound once, and unless each

@@ -1,19 +1,11 @@
 """Models as declarations: architecture, input geometry, labels, and where the weights come from."""
 
 import difflib
-import hashlib
-import queue
 import re
-import socket
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Literal
-from urllib.error import HTTPError, URLError
-from urllib.parse import urlparse
-from urllib.request import Request, urlopen
 
 import torch
 from torch import Tensor, nn
@@ -21,127 +13,7 @@ from torch.overrides import TorchFunctionMode
 from torchvision import models as torchvision_models
 
 from engine.geometry import Geometry
-
-TIMEOUT = 10.0  # seconds of silence after which a download is given up
-_ONE_DOWNLOAD = threading.Lock()
-
-
-class WeightsError(RuntimeError):
-    """Weights that can't be had or don't fit; the text says which file, why, and the way out."""
-
-
-def cache_path(url: str) -> Path:
-    """Return where torch and torchvision keep the file, and look for it."""
-    return Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(url).path).name)
-
-
-def fetch(url: str, progress: bool) -> Path:
-    """Return the cached file, downloaded first if need be; WeightsError soon after a server falls silent."""
-    path = cache_path(url)
-    if path.is_file():
-        return path
-    # torch.hub takes no timeout, so the one for all new sockets is set meanwhile: by one download at a time.
-    with _ONE_DOWNLOAD:
-        before = socket.getdefaulttimeout()
-        try:
-            if not path.is_file():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                _reach(url)
-                socket.setdefaulttimeout(TIMEOUT)
-                torch.hub.download_url_to_file(url, str(path), _hash_in_name(path), progress)
-        except (OSError, HTTPException, RuntimeError) as error:
-            if isinstance(error, HTTPError):
-                error.close()
-            raise WeightsError(
-                f"{path.name} could not be fetched from {url}: {_reason(error)}. Put the file into "
-                "$TORCH_HOME/hub/checkpoints (TORCH_HOME is ~/.cache/torch where it is not set)"
-            ) from error
-        finally:
-            socket.setdefaulttimeout(before)
-    return path
-
-
-def _reach(url: str) -> None:
-    """Raise OSError unless the server answers in time.
-
-    A socket's timeout counts anew for each address of a host, and never for the name server; a thread can be
-    left behind.
-    """
-    failures: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
-
-    def ask() -> None:
-        try:
-            urlopen(Request(url, method="HEAD"), timeout=TIMEOUT).close()
-            failures.put(None)
-        except HTTPError as error:
-            error.close()
-            failures.put(None)  # an answer, if not a nice one: the download will tell
-        except Exception as error:
-            failures.put(error)
-
-    threading.Thread(target=ask, daemon=True).start()
-    try:
-        failure = failures.get(timeout=TIMEOUT)
-    except queue.Empty:
-        failure = TimeoutError("timed out")
-    if failure:
-        raise failure
-
-
-def _hash_in_name(path: Path) -> str:
-    """Return the start of the file's SHA-256, which publishers put last in its name."""
-    return path.stem.rpartition("-")[2]
-
-
-def _reason(error: BaseException) -> str:
-    """Return the cause without paths of this machine, which an OSError's own text may carry."""
-    if isinstance(error, HTTPError):
-        return f"the server answers {error.code} {error.reason}"
-    cause = error.reason if isinstance(error, URLError) else error
-    if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror
-    if isinstance(cause, RuntimeError):
-        return f"what arrived is cut off or not the published file ({cause})"
-    return str(cause)
-
-
-def read_state_dict(path: Path, published: bool) -> tuple[dict[str, Tensor], str]:
-    """Return a checkpoint's state_dict and the file's SHA-256.
-
-    The state_dict may lie under "state_dict" or "model"; DataParallel's prefix "module." is taken off.
-    published: the file's name ends with the start of its SHA-256, which must be right.
-    Raises WeightsError for anything else, and for a file that would run code.
-    """
-    shown = path.name if published else str(path)
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise WeightsError(
-            f"can't open {shown}: {_reason(error)}. Weights are default, random, or a checkpoint's path"
-        ) from error
-    if published and not digest.startswith(_hash_in_name(path)):
-        raise WeightsError(
-            f"{shown} is cut off or not the published file: its SHA-256 starts with {digest[:8]}. "
-            "Delete it from $TORCH_HOME/hub/checkpoints, and it is fetched anew"
-        )
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # foreign bytes are opcodes to the unpickler, which then fails in any way
-        if code := re.search(r"GLOBAL (\S+)", str(error)):
-            raise WeightsError(
-                f"{shown} holds more than numbers: loading it would run code ({code[1]}), which is refused. "
-                "Save the weights alone: torch.save(model.state_dict(), FILE)"
-            ) from error
-        raise WeightsError(f"{shown} is no PyTorch checkpoint, or it is cut off") from error
-    for key in ("state_dict", "model"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    if not (isinstance(state, dict) and state and all(isinstance(entry, Tensor) for entry in state.values())):
-        raise WeightsError(f"{shown} holds no state_dict (names with tensors), but a {type(state).__name__}")
-    nn.modules.utils.consume_prefix_in_state_dict_if_present(state, "module.")
-    return state, digest
-
+from engine.weights import WeightsError, cache_path, fetch, read_state_dict
 
 DEFAULT_MODEL = "efficientnet_lite0"
 SEED = 0  # of random weights
@@ -286,8 +158,8 @@ def load_model(name: str, weights: str | Path = "default", progress: bool = True
 
     weights: "default" for the published ImageNet weights, downloaded into TORCH_HOME at first use, with a
     progress bar on stderr if `progress`; "random" for numbers drawn from a fixed seed; else the path of a
-    checkpoint, as `read_state_dict` takes it. Where its classes are not the 1000 of ImageNet, the network gets
-    as many, and the labels are "class 0", "class 1", …
+    checkpoint, as `read_state_dict` takes it. Where its classes are not ImageNet's 1000, the network gets as many,
+    and the labels are "class 0", "class 1", …
     Raises ValueError for an unknown name, WeightsError for weights that can't be had or don't fit.
     """
     spec = model_spec(name)

@@ -279,9 +279,7 @@ def places(sheet, count, size):
 
 
 def test_contact_sheet_holds_every_picture_in_reading_order():
-    sheet = contact_sheet(
-        tiles(7), [f"layer {index}" for index in range(7)], columns=3, title="Layers", cell=40
-    )
+    sheet = contact_sheet(tiles(7), [f"layer {index}" for index in range(7)], columns=3, title="Layers", cell=40)
     assert sheet.dtype == np.uint8
     corners = places(sheet, 7, (30, 40))
     assert corners == sorted(corners)

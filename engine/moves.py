@@ -1,0 +1,90 @@
+"""The rules of ops that only move values: reshape, permute, join, split, cut, pad. Their adjoints move them back.
+
+See `engine.vjps` for what a rule is.
+"""
+
+from engine.program import aten
+from engine.vjps import defvjp, unbroadcast
+
+
+@defvjp(aten.reshape, aten.view, aten.flatten, aten.squeeze, aten.unsqueeze)
+def reshape_vjp(ct, y, self, *shape):
+    """Back to the shape it had."""
+    return (aten.reshape(ct, self.shape),)
+
+
+@defvjp(aten.clone, aten.contiguous)
+def clone_vjp(ct, y, self, memory_format=None):
+    """Unchanged."""
+    return (ct,)
+
+
+@defvjp(aten.expand)
+def expand_vjp(ct, y, self, size, implicit=False):
+    """Summed over the copies."""
+    return (unbroadcast(ct, self),)
+
+
+@defvjp(aten.permute)
+def permute_vjp(ct, y, self, dims):
+    """The inverse permutation."""
+    dims = [d % len(dims) for d in dims]
+    return (aten.permute(ct, [dims.index(d) for d in range(len(dims))]),)
+
+
+@defvjp(aten.transpose)
+def transpose_vjp(ct, y, self, dim0, dim1):
+    """A transposition is its own inverse."""
+    return (aten.transpose(ct, dim0, dim1),)
+
+
+@defvjp(aten.cat)
+def cat_vjp(ct, y, tensors, dim=0):
+    """Each part gets its slice."""
+    lengths = [part.shape[dim] for part in tensors]
+    starts = [sum(lengths[:index]) for index in range(len(lengths))]
+    return ([aten.narrow(ct, dim, s, n) for s, n in zip(starts, lengths, strict=True)],)
+
+
+@defvjp(aten.split, aten.split_with_sizes, aten.chunk)
+def split_vjp(ct, y, self, split_size, dim=0):
+    """The parts joined again, zero where nobody read one."""
+    parts = [aten.zeros_like(y[index]) if part is None else part for index, part in enumerate(ct)]
+    return (aten.cat(parts, dim),)
+
+
+@defvjp(aten.slice)
+def slice_vjp(ct, y, self, dim=0, start=None, end=None, step=1):
+    """Zero outside the slice."""
+    length = self.shape[dim]
+    if not isinstance(length, int):
+        raise NotImplementedError("a slice along the batch: images of a batch must not mix")
+    start, end, step = slice(start, end, step).indices(length)
+    return (aten.slice_backward(ct, self.shape, dim, start, end, step),)
+
+
+@defvjp(aten.select)
+def select_vjp(ct, y, self, dim, index):
+    """Zero outside the one that was selected."""
+    return (aten.select_backward(ct, self.shape, dim, index),)
+
+
+@defvjp(aten.constant_pad_nd)
+def constant_pad_vjp(ct, y, self, pad, value=0):
+    """Padding by a constant, backwards: cut it off. What a negative width cut off is zero."""
+    sides = list(zip(pad[::2], pad[1::2], strict=True))
+    for dim, (before, after) in enumerate(sides, start=1):
+        if before > 0 or after > 0:
+            kept = ct.shape[-dim] - max(before, 0) - max(after, 0)
+            ct = aten.narrow(ct, len(ct.shape) - dim, max(before, 0), kept)
+    if min(pad) < 0:
+        ct = aten.constant_pad_nd(ct, [max(-width, 0) for width in pad], 0.0)
+    return (ct,)
+
+
+@defvjp(aten.pad)
+def pad_vjp(ct, y, self, pad, mode="constant", value=None):
+    """As constant_pad_nd; the other modes mirror pixels, and have no rule."""
+    if mode != "constant":
+        raise NotImplementedError(f"padding in mode {mode!r}")
+    return constant_pad_vjp(ct, y, self, pad)

@@ -1,0 +1,144 @@
+"""Independent references: autograd through the network as its author wrote it, every activation call replaced."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+from torch.overrides import TorchFunctionMode
+
+from engine.program import Program, aten
+
+# Each call that is an activation, as Python code spells it: functional, method and in-place.
+ACTIVATION_CALLS = {
+    F.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_,
+    F.relu6, F.hardtanh, F.hardtanh_, F.silu, F.gelu, F.hardswish,
+}  # fmt: skip
+CAPPED = {F.relu6, F.hardtanh, F.hardtanh_}
+ACTIVATION_OPS = (aten.relu, aten.hardtanh, aten.silu, aten.gelu, aten.hardswish)
+
+
+class Gate(torch.autograd.Function):
+    """y = call(x); backwards the formula of a gate, with autograd's derivative of the call."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, call: Callable[[Tensor], Tensor], gate: str) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.call, ctx.gate = call, gate
+        return call(x)
+
+    @staticmethod
+    def backward(ctx: Any, ct: Tensor) -> tuple[Tensor, None, None]:
+        (x,) = ctx.saved_tensors
+        with torch.enable_grad():
+            leaf = x.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(ctx.call(leaf).sum(), leaf)
+        if ctx.gate == "gradient":
+            return slope * ct, None, None
+        if ctx.gate == "deconvnet":
+            return ct * (ct > 0), None, None
+        return slope * ct * (ct > 0) * (x > 0), None, None
+
+
+class GateMode(TorchFunctionMode):
+    """While on, every activation call of any module or function goes through `Gate`; `sides` keeps the piece of
+    the activation that each input lay on."""
+
+    def __init__(self, gate: str) -> None:
+        super().__init__()
+        self.gate, self.sides = gate, list[Tensor]()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if func not in ACTIVATION_CALLS:
+            return func(*args, **kwargs)
+        kwargs.pop("inplace", None)
+        x, *rest = (args or (kwargs.pop("input"),))[: 3 if func in (F.hardtanh, F.hardtanh_) else 1]
+        self.sides.append(side(x.detach(), capped=func in CAPPED))
+        call = {torch.relu_: torch.relu, Tensor.relu_: torch.relu, F.hardtanh_: F.hardtanh}.get(func, func)
+        return Gate.apply(x, lambda t: call(t, *rest, **kwargs), self.gate)
+
+
+def at_image(module: nn.Module, x: Tensor, seed: Tensor, gate: str) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Logits, cotangent at the image, and the sides of each activation call, of the network as it is."""
+    leaf = x.clone().requires_grad_()
+    with GateMode(gate) as mode:
+        logits = module(leaf)
+    (ct,) = torch.autograd.grad((logits * seed).sum(), leaf)
+    return logits.detach(), ct, mode.sides
+
+
+def at_nodes(
+    program: Program, nodes: list[fx.Node], x: Tensor, seed: Tensor, gate: str
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Primals and cotangents of nodes of a forward half, by autograd through it: no rule, fold or listing."""
+    values: dict[fx.Node, Any] = {program.image: x.clone().requires_grad_()}
+    for node in program.needed([program.logits]):
+        if node.op == "get_attr":
+            values[node] = program.constants[str(node.target)]
+        elif node.op == "call_function":
+            args, kwargs = fx.map_arg((node.args, node.kwargs), values.__getitem__)
+            if node.target in ACTIVATION_OPS:
+                first, rest = args[0], args[1:]
+                call = lambda t, op=node.target, rest=rest, kwargs=kwargs: op(t, *rest, **kwargs)  # noqa: E731
+                values[node] = Gate.apply(first, call, gate)
+            else:
+                values[node] = node.target(*args, **kwargs)
+    wanted = [values[node] for node in nodes]
+    cotangents = torch.autograd.grad((values[program.logits] * seed).sum(), wanted)
+    return [value.detach() for value in wanted], list(cotangents)
+
+
+def activation_sides(program: Program, x: Tensor) -> list[Tensor]:
+    """The piece of the activation that the input of each call of a listing lies on, in its order."""
+    calls = [node for node in program.needed([program.logits]) if node.target in ACTIVATION_OPS]
+    inputs = program.run([node.args[0] for node in calls], image=x)
+    return [side(value, node.target is aten.hardtanh) for node, value in zip(calls, inputs, strict=True)]
+
+
+def side(x: Tensor, capped: bool) -> Tensor:
+    """0 below the kink at zero, 1 above it, 2 above the kink at six."""
+    return (x > 0).int() + (x >= 6).int() if capped else (x > 0).int()
+
+
+def flips(found: list[Tensor], wanted: list[Tensor]) -> int:
+    """How many activation inputs lie on different sides of a kink in two runs."""
+    return sum(int((a != b).sum()) for a, b in zip(found, wanted, strict=True))
+
+
+def deviation(found: Tensor, wanted: Tensor) -> float:
+    """The largest difference relative to the largest value wanted; shapes must agree."""
+    assert found.shape == wanted.shape
+    scale = wanted.abs().max().item()
+    assert scale > 0, "a reference of zeros proves nothing"
+    return (found - wanted).abs().max().item() / scale
+
+
+def randomise(module: nn.Module, x: Tensor, seed: int = 0) -> nn.Module:
+    """Give every BatchNorm random statistics about those that it would have learnt from `x`, and a random affine
+    map. Statistics far from the true ones make values grow from layer to layer, until even autograd in float32
+    is off by more than 1e-5 from autograd in float64."""
+    norms = [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
+    with fixed_seed(seed), torch.no_grad():
+        for norm in norms:
+            norm.momentum = 1.0
+            norm.train()
+            if norm.affine:
+                norm.weight.uniform_(0.5, 1.5)
+                norm.bias.normal_(0, 0.2)
+        module(x)
+        for norm in norms:
+            norm.eval()
+            norm.running_mean += 0.2 * norm.running_var.sqrt() * torch.randn_like(norm.running_mean)
+            norm.running_var *= torch.empty_like(norm.running_var).uniform_(0.7, 1.4)
+    return module
+
+
+@contextmanager
+def fixed_seed(seed: int) -> Iterator[None]:
+    """A seed for the block, and the generator's state as before after it."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,279 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import engine.compiler
+from engine.compiler import compile_program
+from engine.gates import GATES
+from engine.program import aten
+
+
+class Folding(nn.Module):
+    """Convolution, BatchNorm, ReLU, and a head; `body` may wire them otherwise."""
+
+    def __init__(self, conv, norm, body=None):
+        super().__init__()
+        self.conv, self.norm = conv, norm
+        self.head = nn.Conv2d(norm.num_features, 5, 3, padding=1)
+        self.body = body or (lambda n, i: F.relu(n.norm(n.conv(i))))
+
+    def forward(self, image):
+        return self.head(self.body(self, image)).mean((2, 3))
+
+
+def conv(inside=4, outside=6, kernel=3, **options):
+    return nn.Conv2d(inside, outside, kernel, padding=1, **options)
+
+
+def norm(channels=6, **options):
+    module = nn.BatchNorm2d(channels, **options)
+    generator = torch.Generator().manual_seed(channels)
+    with torch.no_grad():
+        for tensor in module.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.copy_(torch.randn(tensor.shape, generator=generator))
+        module.running_var.abs_().add_(0.3)
+    return module
+
+
+def built(*parts, **options):
+    torch.manual_seed(0)
+    return Folding(*parts, **options).double().eval()
+
+
+EXAMPLE = torch.zeros(1, 4, 9, 8, dtype=torch.float64)
+
+
+def compiled(network, layers="all"):
+    return compile_program(network, EXAMPLE, layers)
+
+
+def unfolded(network, layers, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(engine.compiler, "fold_batch_norm", lambda program: 0)
+        return compile_program(network, EXAMPLE, layers)
+
+
+def values(found, count=2):
+    """Everything that can be asked for, by what it is."""
+    program = found.program
+    generator = torch.Generator().manual_seed(1)
+    image = torch.randn(count, 4, 9, 8, dtype=torch.float64, generator=generator)
+    seed = torch.randn(count, 5, dtype=torch.float64, generator=generator)
+    names = ["logits", *(f"primal {layer.name}" for layer in program.layers)]
+    names += [f"{gate} {layer.name}" for gate in program.cotangents for layer in program.layers]
+    names += [f"{gate} image" for gate in program.image_cotangents]
+    return dict(zip(names, program.run(program.asked(), image=image, seed=seed), strict=True))
+
+
+def assert_same_values(left, right, bound=1e-12):
+    assert left.keys() == right.keys()
+    for name, value in left.items():
+        assert value.abs().max() > 0, name
+        assert (value - right[name]).abs().max() <= bound * right[name].abs().max(), name
+
+
+def ops(found):
+    return [node.target for node in found.program.graph.nodes if node.op == "call_function"]
+
+
+NETWORKS = {
+    "without bias": (conv(bias=False), norm()),
+    "with bias": (conv(), norm()),
+    "strided": (conv(stride=2), norm()),
+    "groups": (conv(4, 8, groups=4, bias=False), norm(8)),
+    "depthwise": (conv(4, 4, groups=4), norm(4)),
+    "dilated": (conv(dilation=2), norm()),
+    "pointwise": (conv(kernel=1, bias=False), norm()),
+    "affine=False": (conv(), norm(affine=False)),
+    "affine=False without bias": (conv(bias=False), norm(affine=False)),
+    "large eps": (conv(), norm(eps=0.5)),
+}
+
+
+@pytest.mark.parametrize("parts", NETWORKS.values(), ids=NETWORKS)
+def test_folding_changes_no_value(parts, monkeypatch):
+    """At all layers, the one between convolution and BatchNorm included."""
+    network = built(*parts)
+    found, plain = compiled(network), unfolded(network, "all", monkeypatch)
+    assert (found.folded, plain.folded) == (1, 0)
+    assert aten.batch_norm not in ops(found) and aten.batch_norm in ops(plain)
+    assert set(found.program.cotangents) == set(GATES)
+    assert_same_values(values(found), values(plain))
+
+
+@pytest.mark.parametrize("name", ["with bias", "depthwise", "affine=False without bias"])
+def test_folding_changes_no_value_where_the_layer_between_is_not_asked_for(name, monkeypatch):
+    network = built(*NETWORKS[name])
+    found, plain = compiled(network, ["norm", "relu"]), unfolded(network, ["norm", "relu"], monkeypatch)
+    assert (found.folded, plain.folded) == (1, 0)
+    assert_same_values(values(found), values(plain))
+
+
+def test_the_values_are_autograds():
+    """Not only alike: equal to what the network and autograd say, the layer between included."""
+    network = built(conv(), norm())
+    found = values(compiled(network))
+    generator = torch.Generator().manual_seed(1)
+    image = torch.randn(2, 4, 9, 8, dtype=torch.float64, generator=generator).requires_grad_()
+    seed = torch.randn(2, 5, dtype=torch.float64, generator=generator)
+    between = network.conv(image)
+    behind = network.norm(between)
+    logits = network.head(F.relu(behind)).mean((2, 3))
+    expected = torch.autograd.grad(logits, [image, between, behind], seed)
+    pairs = {
+        "logits": logits, "primal conv": between, "primal norm": behind,
+        "gradient image": expected[0], "gradient conv": expected[1], "gradient norm": expected[2],
+    }  # fmt: skip
+    for name, value in pairs.items():
+        assert (found[name] - value).abs().max() <= 1e-12 * value.abs().max(), name
+
+
+def test_what_folding_leaves_is_one_convolution():
+    found = compiled(built(conv(), norm()), ["norm"])
+    assert ops(found).count(aten.conv2d) == 2
+    used = [name for name in found.program.constants if name.startswith(("conv", "norm"))]
+    assert len(used) == 2, "a kernel and a bias, and nothing of the BatchNorm"
+
+
+def test_chains_are_folded_link_by_link(monkeypatch):
+    def body(n, i):
+        return F.relu(n.norm(n.conv(F.relu(n.first_norm(n.first(i))))))
+
+    network = Folding(conv(6, 6), norm(), body)
+    network.first, network.first_norm = conv(), norm()
+    network = network.double().eval()
+    found = compiled(network)
+    assert found.folded == 2
+    assert_same_values(values(found), values(unfolded(network, "all", monkeypatch)))
+
+
+def test_a_convolution_with_a_second_reader_is_not_folded(monkeypatch):
+    def body(n, i):
+        value = n.conv(i)
+        return F.relu(n.norm(value)) + value
+
+    network = built(conv(), norm(), body=body)
+    found = compiled(network, ["norm"])
+    assert found.folded == 0 and aten.batch_norm in ops(found)
+    assert_same_values(values(found), values(unfolded(network, ["norm"], monkeypatch)))
+
+
+def test_a_convolution_read_twice_by_norms_is_not_folded(monkeypatch):
+    def body(n, i):
+        value = n.conv(i)
+        return F.relu(n.norm(value)) + n.norm(value)
+
+    network = built(conv(), norm(), body=body)
+    found = compiled(network)
+    assert found.folded == 0
+    assert_same_values(values(found), values(unfolded(network, "all", monkeypatch)))
+
+
+def test_a_convolution_called_twice_is_folded_per_call(monkeypatch):
+    """The kernel is shared by two calls with different norms: each call gets a kernel of its own."""
+
+    def body(n, i):
+        return F.relu(n.norm(n.conv(F.relu(n.other(n.conv(i))))))
+
+    network = Folding(conv(4, 4), norm(4), body)
+    network.other = norm(4)
+    nn.init.constant_(network.other.weight, 0.7)
+    network = network.double().eval()
+    found = compiled(network)
+    assert found.folded == 2
+    assert_same_values(values(found), values(unfolded(network, "all", monkeypatch)))
+
+
+def test_a_convolution_that_also_stands_alone_keeps_its_kernel(monkeypatch):
+    def body(n, i):
+        return F.relu(n.norm(n.conv(i))) + n.conv(F.relu(n.conv(i)))
+
+    network = built(conv(4, 4), norm(4), body=body)
+    found = compiled(network)
+    assert found.folded == 1
+    assert_same_values(values(found), values(unfolded(network, "all", monkeypatch)))
+
+
+def test_a_norm_without_a_convolution_before_it_stays(monkeypatch):
+    network = built(conv(), norm(), body=lambda n, i: n.norm(F.relu(n.conv(i))))
+    found = compiled(network)
+    assert found.folded == 0 and aten.batch_norm in ops(found)
+    assert_same_values(values(found), values(unfolded(network, "all", monkeypatch)))
+
+
+def test_a_layer_between_is_given_back_exactly(monkeypatch):
+    network = built(conv(), norm())
+    found, plain = compiled(network, ["conv"]), unfolded(network, ["conv"], monkeypatch)
+    assert found.folded == 1 and found.program.layers[0].scale is not None
+    left, right = values(found), values(plain)
+    assert_same_values(left, right)
+    assert "primal conv" in left and {f"{gate} conv" for gate in GATES} <= set(left)
+
+
+def with_gamma(gamma):
+    network = built(conv(), norm())
+    with torch.no_grad():
+        network.norm.weight[2] = gamma
+    return network
+
+
+def test_gamma_zero_is_not_folded_where_the_layer_between_is_asked_for(monkeypatch):
+    """Zero times a value cannot be given back."""
+    network = with_gamma(0.0)
+    found = compiled(network)
+    assert found.folded == 0
+    left, right = values(found), values(unfolded(network, "all", monkeypatch))
+    assert all(torch.isfinite(value).all() for value in left.values())
+    assert_same_values(left, right)
+
+
+def test_gamma_zero_is_folded_where_nobody_asks_for_the_layer_between(monkeypatch):
+    network = with_gamma(0.0)
+    found = compiled(network, ["norm"])
+    assert found.folded == 1
+    assert_same_values(values(found), values(unfolded(network, ["norm"], monkeypatch)))
+
+
+@pytest.mark.parametrize("gamma", [1e-3, 1e-9, -1e-6])
+def test_a_gamma_near_zero_costs_no_precision(gamma, monkeypatch):
+    """Either not folded, or given back as exactly as elsewhere: per channel, not only on the whole."""
+    network = with_gamma(gamma)
+    left, right = values(compiled(network)), values(unfolded(network, "all", monkeypatch))
+    assert_same_values(left, right, 1e-11)
+    given, true = left["primal conv"][:, 2], right["primal conv"][:, 2]
+    assert (given - true).abs().max() <= 1e-11 * true.abs().max()
+
+
+def test_float32_loses_no_more_than_a_rounding():
+    network = built(conv(), norm())
+    exact = values(compiled(network))
+    single = compile_program(network.float(), EXAMPLE.float(), "all").program
+    generator = torch.Generator().manual_seed(1)
+    image = torch.randn(2, 4, 9, 8, dtype=torch.float64, generator=generator).float()
+    seed = torch.randn(2, 5, dtype=torch.float64, generator=generator).float()
+    for name, value in zip(exact, single.run(single.asked(), image=image, seed=seed), strict=True):
+        assert (value - exact[name]).abs().max() <= 1e-5 * exact[name].abs().max(), name
+
+
+def test_a_network_that_ends_in_a_norm_is_folded(monkeypatch):
+    class Ending(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(4, 5, (9, 8)), norm(5)
+
+        def forward(self, image):
+            return self.norm(self.conv(F.relu(image))).flatten(1)
+
+    network = Ending().double().eval()
+    found = compiled(network)
+    assert found.folded == 1
+    assert_same_values(values(found), values(unfolded(network, "all", monkeypatch)))
+
+
+def test_folding_leaves_the_module_alone():
+    network = built(conv(), norm())
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    compiled(network)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())

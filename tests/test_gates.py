@@ -1,0 +1,239 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from engine.backward import coverage
+from engine.capture import capture
+from engine.compiler import compile_program
+from engine.gates import GATES, RECTIFIER, SMOOTH, Coverage
+from engine.vjps import ACTIVATIONS, VJPS
+
+aten = torch.ops.aten
+
+erf = np.vectorize(math.erf)
+
+
+def normal_density(x):
+    return np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
+
+
+def silu_slope(x):
+    e = np.exp(-np.abs(x))
+    s = np.where(x < 0, e, 1) / (1 + e)
+    return s + x * s * (1 - s)
+
+
+def gelu_tanh_slope(x):
+    inner = np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)
+    t = np.tanh(inner)
+    return (1 + t) / 2 + x / 2 * (1 - t**2) * np.sqrt(2 / np.pi) * (1 + 3 * 0.044715 * x**2)
+
+
+# name -> op, its arguments, its slope as numpy computes it from x, and where guided backprop lets through.
+ACTIVATION_CASES = {
+    "relu": (aten.relu, (), {}, lambda x: 1.0 * (x > 0), lambda x: x > 0),
+    "relu6": (aten.hardtanh, (0.0, 6.0), {}, lambda x: 1.0 * ((x > 0) & (x < 6)), lambda x: (x > 0) & (x < 6)),
+    "relu6 op": (aten.relu6, (), {}, lambda x: 1.0 * ((x > 0) & (x < 6)), lambda x: (x > 0) & (x < 6)),
+    "hardtanh": (aten.hardtanh, (), {}, lambda x: 1.0 * (np.abs(x) < 1), lambda x: np.abs(x) < 1),
+    "hardtanh wide": (aten.hardtanh, (-2, 3), {}, lambda x: 1.0 * (abs(x - 0.5) < 2.5), lambda x: abs(x - 0.5) < 2.5),
+    "silu": (aten.silu, (), {}, silu_slope, lambda x: x > 0),
+    "gelu": (aten.gelu, (), {}, lambda x: (1 + erf(x / 2**0.5)) / 2 + x * normal_density(x), lambda x: x > 0),
+    "gelu tanh": (aten.gelu, (), {"approximate": "tanh"}, gelu_tanh_slope, lambda x: x > 0),
+    "hardswish": (
+        aten.hardswish, (), {}, lambda x: np.where(x < -3, 0, np.where(x > 3, 1, x / 3 + 0.5)), lambda x: x > 0,
+    ),
+}  # fmt: skip
+
+# An activation with a kink is asked at the kink too; hardswish, whose slope jumps at ±3, is not.
+POINTS = np.concatenate([np.linspace(-9.05, 9.05, 1000), [0.0, -0.0]])
+ENDS = {"relu6": [6.0], "relu6 op": [6.0], "hardtanh": [-1.0, 1.0], "hardtanh wide": [-2.0, 3.0]}
+
+
+def gated(gate, name):
+    """What `gate` passes through the activation `name`, with x and ct as numpy arrays."""
+    op, args, kwargs, slope, lets_through = ACTIVATION_CASES[name]
+    x = np.repeat(np.concatenate([POINTS, ENDS.get(name, [])]), 4)
+    ct = np.random.default_rng(0).normal(size=x.shape)
+    ct[::7] = 0
+    tensor = torch.from_numpy(x)
+    y = op(tensor, *args, **kwargs)
+    (passed,) = GATES[gate](VJPS[op], ACTIVATIONS[op], torch.from_numpy(ct), y, tensor, *args, **kwargs)
+    return passed.numpy(), x, ct, slope(x), lets_through(x)
+
+
+def test_there_are_three_gates():
+    assert list(GATES) == ["gradient", "deconvnet", "guided"]
+
+
+@pytest.mark.parametrize("name", ACTIVATION_CASES)
+def test_gradient_is_the_slope(name):
+    passed, _, ct, slope, _ = gated("gradient", name)
+    np.testing.assert_allclose(passed, ct * slope, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ACTIVATION_CASES)
+def test_deconvnet_is_the_positive_part_of_the_cotangent(name):
+    passed, _, ct, _, _ = gated("deconvnet", name)
+    np.testing.assert_array_equal(passed, np.maximum(ct, 0))
+
+
+@pytest.mark.parametrize("name", ACTIVATION_CASES)
+def test_guided_is_both(name):
+    passed, _, ct, slope, lets_through = gated("guided", name)
+    np.testing.assert_allclose(passed, np.maximum(ct, 0) * slope * lets_through, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", [name for name in ACTIVATION_CASES if not name.startswith("hardtanh")])
+def test_guided_passes_nothing_where_the_input_was_not_positive(name):
+    passed, x, _, _, _ = gated("guided", name)
+    assert (passed[x <= 0] == 0).all() and (passed[x > 0] != 0).any()
+
+
+@pytest.mark.parametrize("name", ["relu", "relu6", "relu6 op", "hardtanh", "hardtanh wide"])
+def test_guided_is_deconvnet_where_a_rectifier_is_open(name):
+    guided, _, _, _, is_open = gated("guided", name)
+    deconvnet, *_ = gated("deconvnet", name)
+    np.testing.assert_array_equal(guided, np.where(is_open, deconvnet, 0))
+
+
+def test_every_activation_with_a_rule_is_tested_here():
+    assert set(ACTIVATIONS) == {op for op, *_ in ACTIVATION_CASES.values()}
+    assert set(ACTIVATIONS.values()) == {RECTIFIER, SMOOTH}
+
+
+# Per call, through the compiler.
+
+
+class Wired(nn.Module):
+    """ReLUs that hooks miss or mix up: functional, in place, used twice, and with a second reader of the input."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1)
+        self.relu, self.inplace = nn.ReLU(), nn.ReLU(inplace=True)
+        self.head = nn.Linear(6 * 16, 4)
+
+    def forward(self, image):
+        hidden = self.relu(self.first(image))
+        stream = hidden - self.second(self.inplace(self.second(hidden)))
+        stream = stream + self.second(F.relu(stream))
+        stream = F.hardswish(stream) + F.relu6(-4 * stream)
+        return F.relu(self.head(self.relu(F.avg_pool2d(stream, 2)).flatten(1)))
+
+
+def oracle_function(forward, gate):
+    """An activation whose backward pass is written from the formula of the gate."""
+
+    class Gated(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return forward(x)
+
+        @staticmethod
+        def backward(ctx, ct):
+            (x,) = ctx.saved_tensors
+            if gate == "deconvnet":
+                return ct.clamp(min=0)
+            with torch.enable_grad():
+                leaf = x.detach().requires_grad_()
+                (slope,) = torch.autograd.grad(forward(leaf).sum(), leaf)
+            return ct * slope if gate == "gradient" else ct.clamp(min=0) * slope * (x > 0)
+
+    return Gated.apply
+
+
+def oracle(network, gate):
+    relu = oracle_function(lambda x: x * (x > 0), gate)
+    relu6 = oracle_function(lambda x: torch.minimum(torch.maximum(x, x * 0), x * 0 + 6), gate)
+    hardswish = oracle_function(lambda x: x * torch.clamp(x + 3, 0, 6) / 6, gate)
+
+    def run(image):
+        hidden = relu(network.first(image))
+        stream = hidden - network.second(relu(network.second(hidden)))
+        stream = stream + network.second(relu(stream))
+        stream = hardswish(stream) + relu6(-4 * stream)
+        return relu(network.head(relu(F.avg_pool2d(stream, 2)).flatten(1)))
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def wired():
+    network = Wired().double().eval()
+    return network, compile_program(network, torch.zeros(1, 3, 8, 8, dtype=torch.float64), layers="all")
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_a_gate_acts_on_every_call(wired, gate):
+    network, compiled = wired
+    program = compiled.program
+    generator = torch.Generator().manual_seed(1)
+    image = torch.randn(2, 3, 8, 8, dtype=torch.float64, generator=generator).requires_grad_()
+    logits = oracle(network, gate)(image)
+    seed = torch.randn(logits.shape, dtype=torch.float64, generator=generator)
+    (expected,) = torch.autograd.grad(logits, image, seed)
+    found = program.run([program.logits, program.image_cotangents[gate]], image=image.detach(), seed=seed)
+    torch.testing.assert_close(found[0], logits.detach(), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(found[1], expected, rtol=1e-10, atol=1e-12)
+    assert found[1].abs().max() > 1e-3
+
+
+def test_the_gates_differ(wired):
+    _, compiled = wired
+    program = compiled.program
+    generator = torch.Generator().manual_seed(1)
+    image = torch.randn(1, 3, 8, 8, dtype=torch.float64, generator=generator)
+    seed = torch.ones(1, 4, dtype=torch.float64)
+    found = program.run(program.image_cotangents.values(), image=image, seed=seed)
+    for left, right in ((0, 1), (0, 2), (1, 2)):
+        assert (found[left] - found[right]).abs().max() > 1e-2 * found[left].abs().max()
+
+
+# Coverage: how much of the network a gate reaches.
+
+
+def test_coverage_of_a_network_counts_calls(wired):
+    _, compiled = wired
+    assert compiled.coverage.gated == 7
+    assert compiled.coverage.rectifiers["relu"] == 5
+    assert sum(compiled.coverage.rectifiers.values()) == 6
+    assert compiled.coverage.smooth == {"hardswish": 1}
+    assert str(compiled.coverage) == "7 of 7 activations gated, 1 of them smooth (hardswish)"
+
+
+def test_coverage_leaves_out_what_the_logits_do_not_read():
+    class Spare(nn.Module):
+        def forward(self, image):
+            F.silu(image)
+            return (torch.sigmoid(image) * F.relu(image)).flatten(1)
+
+    found = coverage(capture(Spare().eval(), torch.zeros(1, 2, 4, 4)))
+    assert (found.rectifiers, found.smooth, found.squashing) == ({"relu": 1}, {}, {"sigmoid": 1})
+
+
+@pytest.mark.parametrize(
+    ("found", "sentence"),
+    [
+        (Coverage(), "no activation to gate: guided backprop and deconvnet equal the gradient"),
+        (
+            Coverage(squashing={"tanh": 2}),
+            "no activation to gate: guided backprop and deconvnet equal the gradient",
+        ),
+        (Coverage({"relu": 49}), "49 of 49 activations gated"),
+        (Coverage({"relu": 10, "hardtanh": 4}), "14 of 14 activations gated"),
+        (Coverage({"relu": 14}, {"silu": 21}), "35 of 35 activations gated, 21 of them smooth (silu)"),
+        (
+            Coverage({"relu": 5}, {"hardswish": 10, "gelu": 1}, {"hardsigmoid": 8, "sigmoid": 1}),
+            "16 of 16 activations gated, 11 of them smooth (hardswish, gelu); "
+            "9 hardsigmoid/sigmoid calls keep their derivative",
+        ),
+    ],
+)
+def test_coverage_as_a_sentence(found, sentence):
+    assert str(found) == sentence

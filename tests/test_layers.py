@@ -1,0 +1,439 @@
+import operator
+import random
+
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import fx, nn
+
+from engine.capture import capture
+from engine.layers import active_nodes, choose_layers, find_layer, name_layers, nearest, trunk_nodes
+from engine.program import Program, aten
+
+EXAMPLE = torch.zeros(1, 4, 8, 8)
+
+
+class Net(nn.Module):
+    """A network made of named modules and a forward pass."""
+
+    def __init__(self, forward, **modules):
+        super().__init__()
+        for name, module in modules.items():
+            self.add_module(name, module)
+        self._forward = forward
+
+    def forward(self, image):
+        return self._forward(self, image)
+
+
+def program_of(network, example=EXAMPLE):
+    return capture(network.eval(), example)
+
+
+def names(network, example=EXAMPLE):
+    return [layer.name for layer in program_of(network, example).layers]
+
+
+def aliases(network):
+    return {layer.name: layer.aliases for layer in program_of(network).layers}
+
+
+def conv(inside=4, outside=4):
+    return nn.Conv2d(inside, outside, 3, padding=1)
+
+
+def head(value):
+    return value.mean((2, 3))
+
+
+# Names
+
+
+def test_a_layer_bears_the_name_of_its_module():
+    network = Net(lambda n, i: head(n.relu(n.bn(n.conv(i)))), conv=conv(), bn=nn.BatchNorm2d(4), relu=nn.ReLU())
+    assert names(network) == ["conv", "bn", "relu"]
+
+
+def test_functional_and_in_place_calls_bear_the_name_of_their_op():
+    network = Net(lambda n, i: head(F.relu_(n.conv(F.relu(i)))), conv=conv())
+    assert names(network) == ["relu", "conv", "relu@2"]
+
+
+def test_an_in_place_module_is_a_layer_of_its_own():
+    """Fault 4: the convolution before it keeps its own value."""
+    network = Net(lambda n, i: head(n.relu(n.conv(i))), conv=conv(), relu=nn.ReLU(inplace=True))
+    program = program_of(network)
+    assert [layer.name for layer in program.layers] == ["conv", "relu"]
+    assert [layer.node.target for layer in program.layers] == [aten.conv2d, aten.relu]
+    image = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    before, after = program.run([layer.node for layer in program.layers], image=image)
+    assert before.min() < 0
+    assert torch.equal(after, before.clamp(min=0))
+
+
+def test_outer_modules_that_end_at_the_same_value_are_aliases():
+    inner = nn.Sequential(conv(), nn.ReLU())
+    network = Net(lambda n, i: head(n.body(i)), body=nn.Sequential(conv(), nn.Sequential(inner)))
+    assert aliases(network) == {
+        "body.0": (),
+        "body.1.0.0": (),
+        "body.1.0.1": ("body.1.0", "body.1", "body"),
+    }
+
+
+def test_a_module_called_twice_is_told_apart():
+    """Fault 6: the wrong use of a module is explained, or uses are mixed."""
+    network = Net(lambda n, i: head(n.conv(n.relu(n.conv(i)))), conv=conv(), relu=nn.ReLU())
+    program = program_of(network)
+    assert [layer.name for layer in program.layers] == ["conv", "relu", "conv@2"]
+    nodes = list(program.graph.nodes)
+    first, second = find_layer(program.layers, "conv").node, find_layer(program.layers, "conv@2").node
+    assert nodes.index(first) < nodes.index(second)
+
+
+def test_a_module_called_three_times():
+    network = Net(lambda n, i: head(n.conv(n.conv(n.conv(i)))), conv=conv())
+    assert names(network) == ["conv", "conv@2", "conv@3"]
+
+
+def test_a_block_outranks_the_relu_that_it_calls_several_times():
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.two, self.relu = conv(), conv(), nn.ReLU(inplace=True)
+
+        def forward(self, image):
+            return self.relu(self.two(self.relu(self.one(image))) + image)
+
+    network = Net(lambda n, i: head(n.layer1(i)), layer1=nn.Sequential(Block(), Block()))
+    found = aliases(network)
+    assert list(found) == [
+        "layer1.0.one", "layer1.0.relu", "layer1.0.two", "layer1.0.add", "layer1.0",
+        "layer1.1.one", "layer1.1.relu", "layer1.1.two", "layer1.1.add", "layer1.1",
+    ]  # fmt: skip
+    assert found["layer1.0"] == ("layer1.0.relu@2",)
+    assert found["layer1.1"] == ("layer1", "layer1.1.relu@2")
+
+
+def test_one_module_under_two_names_is_two_uses_of_one():
+    shared = conv()
+    network = Net(lambda n, i: head(n.b(F.relu(n.a(i)))), a=shared, b=shared)
+    found = names(network)
+    assert len(found) == len(set(found)) == 3
+    assert found[0] == "a" and found[1] == "relu"
+
+
+def test_a_value_inside_a_module_is_module_and_op():
+    class Block(nn.Module):
+        def forward(self, image):
+            return F.relu(F.relu(image * 2) + image * 3)
+
+    network = Net(lambda n, i: head(n.stage(i)), stage=Block())
+    found = aliases(network)
+    assert list(found) == ["stage.mul", "stage.relu", "stage.mul@2", "stage.add", "stage"]
+
+
+def test_pooling_is_one_layer_and_named_like_its_module():
+    network = Net(lambda n, i: head(n.pool(i)), pool=nn.MaxPool2d(2))
+    program = program_of(network)
+    assert [layer.name for layer in program.layers] == ["pool"]
+    assert program.layers[0].shape == (4, 4, 4)
+    assert names(Net(lambda n, i: head(F.max_pool2d(i, 2)))) == ["max_pool2d_with_indices"]
+
+
+def test_names_are_unique_and_in_the_order_of_the_listing():
+    network = Net(
+        lambda n, i: head(torch.cat([n.a(i), F.relu(n.b(n.a(i))), n.a(F.relu(i))], 1)), a=conv(), b=nn.Identity()
+    )
+    program = program_of(network)
+    known = [name for layer in program.layers for name in (layer.name, *layer.aliases)]
+    assert len(known) == len(set(known))
+    order = list(program.graph.nodes)
+    positions = [order.index(layer.node) for layer in program.layers]
+    assert positions == sorted(positions)
+
+
+def test_what_the_logits_do_not_read_is_no_layer():
+    network = Net(lambda n, i: (n.spare(i), head(n.conv(i)))[1], conv=conv(), spare=conv())
+    assert names(network) == ["conv"]
+
+
+def test_a_value_of_one_pixel_is_no_layer():
+    network = Net(lambda n, i: n.pool(n.conv(i)).flatten(1), conv=conv(), pool=nn.AdaptiveAvgPool2d(1))
+    assert names(network) == ["conv"]
+
+
+def test_a_layers_shape_is_its_values_without_the_batch():
+    network = Net(lambda n, i: head(n.conv(i)), conv=nn.Conv2d(4, 7, 3, stride=2))
+    assert [layer.shape for layer in program_of(network).layers] == [(7, 3, 3)]
+
+
+# Axes: only [N, C, H, W] is a layer
+
+
+def test_a_permute_round_trip_keeps_the_layers_around_it():
+    """As in ConvNeXt: the values between are NHWC, and no layers."""
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm, self.linear = nn.LayerNorm(4), nn.Linear(4, 4)
+
+        def forward(self, image):
+            return image + F.gelu(self.linear(self.norm(image.permute(0, 2, 3, 1)))).permute(0, 3, 1, 2)
+
+    network = Net(lambda n, i: head(n.after(n.block(n.stem(i)))), stem=conv(), block=Block(), after=nn.ReLU())
+    assert names(network) == ["stem", "block.permute", "block", "after"]
+
+
+def test_square_nhwc_values_are_no_layers():
+    """All of 4, 4, 4: only following the axes tells them apart."""
+    network = Net(
+        lambda n, i: head(F.relu(F.relu(n.conv(i).permute(0, 2, 3, 1)).transpose(1, 3).transpose(2, 3))),
+        conv=conv(),
+    )
+    program = program_of(network, torch.zeros(1, 4, 4, 4))
+    assert program.layers[0].name == "conv"
+    assert [layer.node.target for layer in program.layers] == [aten.conv2d, aten.transpose, aten.relu]
+
+
+def test_height_and_width_swapped_are_no_layers():
+    network = Net(lambda n, i: head(F.relu(n.conv(i).transpose(2, 3))), conv=conv())
+    assert names(network, torch.zeros(1, 4, 4, 4)) == ["conv"]
+
+
+def test_negative_axes_are_followed():
+    network = Net(lambda n, i: head(F.relu(n.conv(i).permute(0, -2, -1, 1)).permute(0, -1, 1, -2)), conv=conv())
+    program = program_of(network, torch.zeros(1, 4, 4, 4))
+    assert [layer.node.target for layer in program.layers] == [aten.conv2d, aten.permute]
+
+
+def test_channel_shuffle_keeps_the_layers_after_it():
+    def shuffle(image):
+        n, c, h, w = image.shape
+        return image.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)
+
+    network = Net(lambda n, i: head(n.relu(shuffle(n.conv(i)))), conv=conv(), relu=nn.ReLU())
+    found = program_of(network).layers
+    assert found[0].name == "conv" and found[-1].name == "relu"
+    assert all(len(layer.node.meta["val"].shape) == 4 for layer in found)
+
+
+def test_tokens_put_back_on_a_grid_of_mixed_axes_are_no_layers():
+    """Height and width joined and cut elsewhere: nobody knows where such a value lies on the photo."""
+    network = Net(lambda n, i: head(F.relu(n.conv(i).flatten(2).view(-1, 4, 4, 16))), conv=conv())
+    assert names(network) == ["conv"]
+
+
+# Choosing and finding
+
+
+@pytest.fixture(scope="module")
+def branched():
+    """A stem, a block with a way around its inner part, and an end."""
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.relu = conv(), nn.ReLU()
+
+        def forward(self, image):
+            return self.relu(image + self.inner(image))
+
+    return program_of(
+        Net(lambda n, i: head(n.last(n.block(n.stem(i)))), stem=conv(), block=Block(), last=nn.Sequential(conv()))
+    )
+
+
+def test_trunk_and_all(branched):
+    assert [layer.name for layer in choose_layers(branched, "trunk")] == [
+        "stem",
+        "block.add",
+        "block.relu",
+        "last.0",
+    ]
+    assert [layer.name for layer in choose_layers(branched, "all")] == [
+        "stem", "block.inner", "block.add", "block.relu", "last.0",
+    ]  # fmt: skip
+
+
+def test_names_come_back_in_the_order_of_the_listing_and_once(branched):
+    chosen = choose_layers(branched, ["last", "block.inner", "last.0", "stem"])
+    assert [layer.name for layer in chosen] == ["stem", "block.inner", "last.0"]
+    assert [layer.name for layer in choose_layers(branched, "block.inner")] == ["block.inner"]
+    assert choose_layers(branched, []) == []
+
+
+def test_choosing_leaves_the_program_alone(branched):
+    before = list(branched.layers)
+    choose_layers(branched, "trunk").clear()
+    choose_layers(branched, "all").clear()
+    assert branched.layers == before
+
+
+@pytest.mark.parametrize(("wrong", "right"), [("block.iner", "block.inner"), ("lasst", "last"), ("blok", "block")])
+def test_a_wrong_name_is_answered_with_the_nearest(branched, wrong, right):
+    for call in (lambda: find_layer(branched.layers, wrong), lambda: choose_layers(branched, ["stem", wrong])):
+        with pytest.raises(ValueError, match=rf"no layer is called '{wrong}'; the nearest are ") as raised:
+            call()
+        assert right in str(raised.value).split("the nearest are ")[1].split(", ")
+
+
+def test_a_name_like_no_other_is_answered_too(branched):
+    with pytest.raises(ValueError, match=r"'zzz'; the nearest are stem"):
+        find_layer(branched.layers, "zzz")
+    with pytest.raises(ValueError, match=r"'zzz'; there are none"):
+        find_layer([], "zzz")
+
+
+def test_an_alias_finds_the_same_layer(branched):
+    assert find_layer(branched.layers, "block") is find_layer(branched.layers, "block.relu")
+    assert nearest("grad-cam", ["cam", "grad_cam"]).startswith("the nearest are grad_cam")
+
+
+# The trunk
+
+
+def random_program(seed):
+    """A random graph of one- and two-input ops with dead ends, constants, integers and ops of several outputs."""
+    source = random.Random(seed)
+    graph = fx.Graph()
+    image = graph.placeholder("image")
+    constant = graph.create_node("get_attr", "weight", name="weight")
+    size = graph.call_function(aten.size, (image, 0))
+    image.meta["val"] = constant.meta["val"] = torch.zeros(2, 3, 4, 4)
+    size.meta["val"] = 2
+    values, recent = [image], source.choice([1, 2, 4, 100])
+    for _ in range(source.randrange(1, 14)):
+        kind = source.random()
+        left = source.choice(values[-recent:])
+        if kind < 0.4:
+            node = graph.call_function(aten.relu, (left,))
+        elif kind < 0.75:
+            node = graph.call_function(aten.add, (left, source.choice(values[-recent:])))
+        elif kind < 0.85:
+            node = graph.call_function(aten.mul, (left, constant))
+        elif kind < 0.9:
+            node = graph.call_function(aten.expand, (constant, [size, 3, 4, 4]))
+        else:
+            pair = graph.call_function(aten.split, (left, 1, 1))
+            pair.meta["val"] = (image.meta["val"],) * 3
+            parts = [graph.call_function(operator.getitem, (pair, index)) for index in (0, 1)]
+            for part in parts:
+                part.meta["val"] = image.meta["val"]
+            values.append(parts[0])
+            node = parts[1]
+        node.meta["val"] = image.meta["val"]
+        values.append(node)
+    logits = graph.call_function(aten.mean, (values[-1], [2, 3]))
+    logits.meta["val"] = torch.zeros(2, 3)
+    return Program(graph, {}, image, logits)
+
+
+def connected(program, without=None):
+    """Whether a path of values leads from the image to the logits when one node is taken out."""
+    stack, seen = [program.logits], set()
+    while stack:
+        node = stack.pop()
+        if node in seen or node is without or not isinstance(node.meta["val"], (torch.Tensor, tuple)):
+            continue
+        if node is program.image:
+            return True
+        seen.add(node)
+        stack.extend(node.all_input_nodes)
+    return False
+
+
+def is_trunk(program):
+    assert connected(program)
+    return {node for node in program.graph.nodes if not connected(program, without=node)}
+
+
+@pytest.mark.parametrize("start", range(0, 600, 100))
+def test_removing_a_trunk_node_disconnects_and_no_other_does(start):
+    checked = inner = 0
+    for seed in range(start, start + 100):
+        program = random_program(seed)
+        if not connected(program):
+            continue
+        expected = is_trunk(program)
+        assert trunk_nodes(program) == expected, f"seed {seed}\n{program.graph}"
+        checked += 1
+        inner += len(active_nodes(program)) > len(expected)
+    assert checked > 50 and inner > 15
+
+
+def test_active_nodes_lie_on_a_path():
+    for seed in range(100):
+        program = random_program(seed)
+        if not connected(program):
+            continue
+        order = list(program.graph.nodes)
+        expected = []
+        for node in order:
+            behind = Program(program.graph, {}, program.image, node)
+            before = Program(program.graph, {}, node, program.logits)
+            if isinstance(node.meta["val"], (torch.Tensor, tuple)) and connected(behind) and connected(before):
+                expected.append(node)
+        assert active_nodes(program) == expected
+
+
+def test_hand_made_trunks():
+    skip = Net(lambda n, i: head(n.c(i + n.b(n.a(i)))), a=conv(), b=conv(), c=conv())
+    around = Net(
+        lambda n, i: head(n.c(n.b(n.a(i)) * i.mean((1, 2, 3), keepdim=True))), a=conv(), b=conv(), c=conv()
+    )
+    dense = Net(lambda n, i: head(n.b(torch.cat([n.a(i), i], 1))), a=conv(), b=conv(8))
+    straight = Net(lambda n, i: head(n.b(n.a(i).view(i.shape[0], 4, 8, 8))), a=conv(), b=conv())
+    trunks = []
+    for network in (skip, around, dense, straight):
+        program = program_of(network)
+        trunks.append([layer.name for layer in choose_layers(program, "trunk")])
+        assert trunk_nodes(program) == is_trunk(program)
+    assert trunks[:3] == [["add", "c"], ["mul", "c"], ["cat", "b"]]
+    assert trunks[3][0] == "a" and trunks[3][-1] == "b"
+
+
+@pytest.fixture(scope="module")
+def vgg16():
+    with torch.device("meta"):
+        network = torchvision.models.vgg16(init_weights=False)
+    return capture(network.eval(), torch.zeros(1, 3, 224, 224, device="meta"))
+
+
+@pytest.fixture(scope="module")
+def resnet50():
+    with torch.device("meta"):
+        network = torchvision.models.resnet50()
+    return capture(network.eval(), torch.zeros(1, 3, 64, 64, device="meta"))
+
+
+def test_the_trunk_of_vgg16(vgg16):
+    trunk = [layer.name for layer in choose_layers(vgg16, "trunk")]
+    assert trunk == [f"features.{index}" for index in range(31)] + ["avgpool"]
+    assert trunk_nodes(vgg16) == is_trunk(vgg16)
+    assert find_layer(vgg16.layers, "features").name == "features.30"
+
+
+def test_the_trunk_of_resnet50(resnet50):
+    blocks = [f"layer{stage}.{block}" for stage, count in enumerate([3, 4, 6, 3], 1) for block in range(count)]
+    ends = [name for block in blocks for name in (f"{block}.add", block)]
+    trunk = choose_layers(resnet50, "trunk")
+    assert [layer.name for layer in trunk] == ["conv1", "bn1", "relu", "maxpool", *ends]
+    assert trunk_nodes(resnet50) == is_trunk(resnet50)
+    assert find_layer(resnet50.layers, "layer1").name == "layer1.2"
+    assert find_layer(resnet50.layers, "layer4.2.relu@3").name == "layer4.2"
+
+
+def test_layers_inside_a_block_can_be_asked_for_by_name(resnet50):
+    known = {layer.name for layer in resnet50.layers}
+    assert {"layer2.0.downsample.0", "layer2.0.downsample.1", "layer3.5.bn2", "layer1.0.relu"} <= known
+    assert len(known) == len(resnet50.layers)
+
+
+def test_naming_twice_gives_the_same(resnet50):
+    again = name_layers(resnet50)
+    assert [(one.name, one.node, one.aliases) for one in again] == [
+        (one.name, one.node, one.aliases) for one in resnet50.layers
+    ]
