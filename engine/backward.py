@@ -1,5 +1,6 @@
 """Write the backward half of a listing: walk the forward half from the end, one rule per call."""
 
+import inspect
 import operator
 from collections.abc import Iterable
 from typing import Any
@@ -111,6 +112,8 @@ def differentiate(program: Program, gate: str, wanted: Iterable[fx.Node]) -> dic
     wanted = set(wanted)
     path = _between(program, wanted)
     refuse_unknown(program, path)
+    if program.logits not in path:
+        raise CompileError("the logits do not depend on the image")
     recorder = Recorder(program, gate)
     pending: dict[fx.Node, list[Any]] = {node: [] for node in path}
     pending[program.logits].append(recorder.proxy(program.seed))  # type: ignore[arg-type]
@@ -144,17 +147,28 @@ def differentiate(program: Program, gate: str, wanted: Iterable[fx.Node]) -> dic
 
 
 def refuse_unknown(program: Program, path: Iterable[fx.Node]) -> None:
-    """Raise CompileError naming every op of `path` that has no rule, with the layers where it stands."""
+    """Raise CompileError naming every op of `path` that has no rule, or none for the arguments that it is called
+    with, and the layers where it stands."""
     places: dict[str, list[str]] = {}
     for node in path:
-        if node is not program.image and node.target is not operator.getitem and node.target not in VJPS:
+        if node is not program.image and node.target is not operator.getitem and not _has_rule(node):
             places.setdefault(op_name(node), []).append(where(node))
     if places:
         listed = "; ".join(f"aten.{op} ({', '.join(names[:3])})" for op, names in places.items())
         raise CompileError(
-            f"no rule for {len(places)} op(s): {listed}. A rule is one function in engine/vjps.py; "
+            f"no rule for {len(places)} op(s) as called here: {listed}. A rule is one function in engine/vjps.py; "
             "the README shows how to add it."
         )
+
+
+def _has_rule(node: fx.Node) -> bool:
+    if node.target not in VJPS:
+        return False
+    try:
+        inspect.signature(VJPS[node.target]).bind(None, None, *node.args, **node.kwargs)
+    except TypeError:
+        return False
+    return True
 
 
 def where(node: fx.Node) -> str:

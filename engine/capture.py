@@ -9,7 +9,8 @@ from torch.export import Dim, export
 from torch.export.graph_signature import InputKind
 
 from engine.layers import name_layers
-from engine.program import Program, aten, identifier, unique
+from engine.program import INTEGER_OPS, Program, aten, identifier, op_name, unique
+from engine.vjps import VJPS
 
 
 class CaptureError(ValueError):
@@ -17,6 +18,22 @@ class CaptureError(ValueError):
 
 
 MAX_BATCH = 4096  # an upper end that export wants to know; any batch below it runs
+
+
+# Calls that give their input back, in evaluation.
+IDENTITIES = (aten.clone, aten.contiguous, aten.alias, aten.dropout, aten.dropout_, aten.lift_fresh_copy)
+
+# What is called otherwise here: a view of a channels_last tensor is not always possible.
+SYNONYMS = {aten.view: aten.reshape, aten._unsafe_view: aten.reshape, aten.sym_size: aten.size}
+
+# Calls whose rules read what the call computes on the way.
+WITH_RESIDUALS = {aten.max_pool2d: aten.max_pool2d_with_indices, aten.layer_norm: aten.native_layer_norm}
+
+TRAINING_NORMS = (aten._native_batch_norm_legit, aten._native_batch_norm_legit_functional)
+
+
+class NotFunctional(Exception):  # noqa: N818 - a signal between two functions of this room
+    """The exported graph writes into a value that has other names, or holds an op that is not known here."""
 
 
 def capture(module: nn.Module, example: Tensor) -> Program:
@@ -30,21 +47,19 @@ def capture(module: nn.Module, example: Tensor) -> Program:
         raise CaptureError(
             "the module is in training mode: call .eval() first, BatchNorm and Dropout depend on it"
         )
-    exported = _export(module, example)
-    program = _as_program(exported)
-    program.layers = name_layers(program)
-    return program
-
-
-def _export(module: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
     # Export wants two images to see that the batch is free: a batch of one looks like a constant.
     images = torch.zeros(2, *example.shape[1:], dtype=example.dtype, device=example.device)
     batch = Dim("batch", min=1, max=MAX_BATCH)
     try:
         with torch.no_grad():
             exported = export(module, (images,), dynamic_shapes=({0: batch},), strict=False)
-            functional: torch.export.ExportedProgram = exported.run_decompositions({})
-            return functional
+            try:
+                program = _as_program(exported)
+            except NotFunctional:
+                # torch's own functionalisation takes any graph, and three quarters of the time.
+                program = _as_program(exported.run_decompositions({}), known_only=False)
+    except CaptureError:
+        raise
     except Exception as error:
         reason = str(error).strip().splitlines()
         raise CaptureError(
@@ -52,30 +67,109 @@ def _export(module: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
             "The compiler needs a forward pass whose steps do not depend on pixel values; "
             "torch.export.export(module, (images,), strict=False) shows the whole story."
         ) from error
+    program.layers = name_layers(program)
+    return program
 
 
-def _as_program(exported: torch.export.ExportedProgram) -> Program:
-    """Copy the exported graph: parameters become constants, overloads become packets, pooling and LayerNorm
-    keep what their rules read."""
-    graph, constants = fx.Graph(), dict[str, Tensor]()
+class _Copy:
+    """Copies exported calls into a functional graph.
+
+    A call in place, `x.relu_()`, becomes a value of its own that `x` means from there on. That is right as long
+    as nothing else is a view of x; otherwise NotFunctional is raised.
+    """
+
+    def __init__(self, known_only: bool) -> None:
+        self.graph, self.known_only = fx.Graph(), known_only
+        self.values: dict[fx.Node, fx.Node] = {}  # exported node -> what it means at this point
+        self.same: dict[fx.Node, fx.Node] = {}  # exported node -> the node whose tensor it is
+        self.fixed: set[fx.Node] = set()  # nodes that are views, have views, or come from outside
+
+    def whole(self, node: Any) -> fx.Node:
+        found: fx.Node = self.same.get(node, node)
+        return found
+
+    def value(self, node: fx.Node) -> fx.Node:
+        return self.values[self.whole(node)]
+
+    def call(self, node: fx.Node) -> None:
+        args: Any = fx.map_arg(node.args, self.value)
+        kwargs: Any = fx.map_arg(node.kwargs, self.value)
+        op: Any = getattr(node.target, "overloadpacket", node.target)
+        name = op_name(node)
+        if op in TRAINING_NORMS or (op is aten.batch_norm and args[5]):
+            raise CaptureError(
+                f"BatchNorm at {_path(node) or 'the top level'} runs in training mode: its output depends on the "
+                "other images of the batch. Call .eval() on the module."
+            )
+        if op in (aten.dropout, aten.dropout_) and args[2]:
+            raise CaptureError(f"dropout at {_path(node) or 'the top level'} runs in training mode: call .eval()")
+        if op in IDENTITIES:
+            self.same[node] = self.whole(node.args[0])
+        elif op is operator.getitem and args[0].target is aten.batch_norm:
+            self.values[node] = args[0]
+        elif op is aten._native_batch_norm_legit_no_training:
+            new = self.append(node, aten.batch_norm, (*args[:5], False, *args[5:], False), {})
+            new.meta["val"] = node.meta["val"][0]
+        elif op in WITH_RESIDUALS:
+            self.append_with_residuals(node, WITH_RESIDUALS[op], args, kwargs)
+        elif name.endswith("_") and not name.startswith("_"):
+            target = self.whole(node.args[0])
+            if target in self.fixed:
+                raise NotFunctional(f"{name} writes into a value that has other names")
+            self.same[node] = target
+            self.append(node, getattr(aten, name[:-1]), args, kwargs, meaning=target)
+        else:
+            self.append(node, SYNONYMS.get(op, op), args, kwargs)
+            self.note_views(node)
+
+    def append(self, node: fx.Node, op: Any, args: Any, kwargs: Any, meaning: fx.Node | None = None) -> fx.Node:
+        if self.known_only and op not in (*VJPS, *INTEGER_OPS, operator.getitem, aten.size, aten.detach):
+            raise NotFunctional(f"{op} has no rule")
+        new = self.graph.call_function(op, args, kwargs)
+        new.meta.update(node.meta)
+        self.values[meaning or node] = new
+        return new
+
+    def append_with_residuals(self, node: fx.Node, op: Any, args: Any, kwargs: Any) -> None:
+        if op is aten.native_layer_norm:
+            args = (*args, *(None, None, 1e-5)[len(args) - 2 :])[:5]
+        group = self.graph.call_function(op, args, kwargs)
+        fake = fx.map_arg(args, lambda source: source.meta["val"])
+        with node.meta["val"].fake_mode:
+            group.meta.update(node.meta, val=op(*fake, **kwargs))
+        self.append(node, operator.getitem, (group, 0), {})
+
+    def note_views(self, node: fx.Node) -> None:
+        schema = getattr(node.target, "_schema", None)
+        if schema is None or any(result.alias_info for result in schema.returns):
+            self.fixed |= {node, *map(self.whole, node.all_input_nodes)}
+
+
+def _as_program(exported: torch.export.ExportedProgram, known_only: bool = True) -> Program:
+    """Copy the exported graph: parameters become constants, overloads become packets, every call functional."""
+    constants = dict[str, Tensor]()
     tensors = {**exported.state_dict, **exported.constants}
     specs = {spec.arg.name: spec for spec in exported.graph_signature.input_specs}
-    copy: dict[fx.Node, fx.Node] = {}
-    image = None
+    copy = _Copy(known_only)
+    image, outputs = None, list[fx.Node]()
     for node in exported.graph.nodes:
         if node.op == "placeholder":
             spec = specs[node.name]
             if spec.kind == InputKind.USER_INPUT:
-                copy[node] = image = graph.placeholder("image")
+                new = image = copy.graph.placeholder("image")
             else:
                 name = unique(identifier(str(spec.target)), constants)
                 constants[name] = tensors[spec.target].detach()
-                copy[node] = graph.create_node("get_attr", name, name=name)
-            copy[node].meta["val"] = node.meta["val"]
-        elif node.op == "call_function":
-            _copy_call(graph, node, copy)
+                new = copy.graph.create_node("get_attr", name, name=name)
+            new.meta["val"] = node.meta["val"]
+            copy.values[node] = new
+            copy.fixed.add(node)
+        elif node.op == "call_function" and "val" in node.meta:  # an assertion has no value
+            copy.call(node)
         elif node.op == "output":
-            outputs = [copy[output] for output in node.args[0] if isinstance(output, fx.Node)]
+            # Buffers that the network counts in are outputs too, and come first.
+            wanted = exported.graph_signature.user_outputs
+            outputs = [copy.value(o) for o in node.args[0] if isinstance(o, fx.Node) and o.name in wanted]
     if image is None or not outputs:
         raise CaptureError("the module must take one image batch and return logits")
     logits = outputs[0]
@@ -83,46 +177,7 @@ def _as_program(exported: torch.export.ExportedProgram) -> Program:
         raise CaptureError(
             f"the module returns {list(logits.meta['val'].shape)}, a classifier returns [N, classes]"
         )
-    return Program(graph, constants, image, logits)
-
-
-def _copy_call(graph: fx.Graph, node: fx.Node, copy: dict[fx.Node, fx.Node]) -> None:
-    args: Any = fx.map_arg(node.args, copy.__getitem__)
-    kwargs: Any = fx.map_arg(node.kwargs, copy.__getitem__)
-    op: Any = getattr(node.target, "overloadpacket", node.target)
-    new: fx.Node
-    if op is operator.getitem and args[0].target is aten.batch_norm:
-        new = args[0]
-    elif op is aten._native_batch_norm_legit_no_training:
-        new = graph.call_function(aten.batch_norm, (*args[:5], False, *args[5:], False))
-        new.meta.update(node.meta, val=node.meta["val"][0])
-    elif op in (aten._native_batch_norm_legit, aten._native_batch_norm_legit_functional):
-        raise CaptureError(
-            f"BatchNorm at {_path(node) or 'the top level'} runs in training mode: its output depends on the "
-            "other images of the batch. Call .eval() on the module."
-        )
-    elif op in (aten.max_pool2d, aten.layer_norm):
-        with_residuals = {
-            aten.max_pool2d: aten.max_pool2d_with_indices,
-            aten.layer_norm: aten.native_layer_norm,
-        }
-        if op is aten.layer_norm:
-            args = (*args, *(None, None, 1e-5)[len(args) - 2 :])[:5]
-        pair = graph.call_function(with_residuals[op], args, kwargs)
-        fake = fx.map_arg(pair.args, lambda source: source.meta["val"])
-        with node.meta["val"].fake_mode:
-            pair.meta.update(node.meta, val=with_residuals[op](*fake, **kwargs))
-        new = graph.call_function(operator.getitem, (pair, 0))
-        new.meta.update(node.meta)
-    elif op in (aten.clone, aten.contiguous, aten.alias, aten.detach, aten.dropout, aten.lift_fresh_copy):
-        new = args[0]  # values are never overwritten here, so a copy is the value
-    else:
-        if op is aten.view or op is aten._unsafe_view:
-            op = aten.reshape  # a view of a channels_last tensor is not always possible
-        op = aten.size if op is aten.sym_size else op
-        new = graph.call_function(op, args, kwargs)
-        new.meta.update(node.meta)
-    copy[node] = new
+    return Program(copy.graph, constants, image, logits)
 
 
 def _path(node: fx.Node) -> str:

@@ -10,16 +10,18 @@ from torch import Tensor, fx
 from engine.program import Layer, Program, aten, op_name
 
 IMAGE_AXES = "NCHW"
+RESHAPES = (aten.reshape, aten.flatten, aten.unflatten, aten.squeeze, aten.unsqueeze)
 
 
 def active_nodes(program: Program) -> list[fx.Node]:
     """The nodes that lie on a path from the image to the logits, in the order of the listing.
 
-    A batch size read off the image is no path: nothing differentiable runs through it.
+    A batch size read off the image is no path, nor is what the network detached: nothing differentiable runs
+    through them.
     """
     reached = {program.image}
     for node in program.graph.nodes:
-        if _is_value(node) and not reached.isdisjoint(node.all_input_nodes):
+        if _is_value(node) and node.target is not aten.detach and not reached.isdisjoint(node.all_input_nodes):
             reached.add(node)
     return [node for node in program.needed([program.logits]) if node in reached]
 
@@ -120,7 +122,9 @@ def _axes(path: Iterable[fx.Node]) -> dict[fx.Node, str]:
             left, right = node.args[1], node.args[2]
             order[left], order[right] = order[right], order[left]  # type: ignore[index]
             axes[node] = "".join(order)
-        elif isinstance(node.meta["val"], Tensor) and all(len(axes[s]) != len(shape) for s in sources):
+        elif node.target in RESHAPES or (
+            isinstance(node.meta["val"], Tensor) and all(len(axes[s]) != len(shape) for s in sources)
+        ):
             axes[node] = _regrouped(axes[sources[0]], sources[0].meta["val"].shape, shape)
         else:
             like = [s for s in sources if getattr(s.meta["val"], "shape", ()) == shape]

@@ -103,6 +103,7 @@ class Program:
     def rename(self, wanted: dict[fx.Node, str]) -> None:
         """Name the values anew: those in `wanted` as it says, the others after their ops, each name once."""
         taken = {*RESERVED, *self.cotangents}
+        taken |= {node.name for node in self.graph.nodes if node.op != "call_function"}
         for node in [*wanted, *(node for node in self.graph.nodes if node not in wanted)]:
             if node.op == "call_function":
                 node.name = unique(identifier(wanted.get(node, op_name(node))), taken)
@@ -116,6 +117,9 @@ class Program:
             if node.name in names:
                 raise ProgramError(f"{node.name} is bound twice")
             names.add(node.name)
+            for source in node.all_input_nodes:
+                if source.name not in names:
+                    raise ProgramError(f"{node.name} reads {source.name} before it is bound")
             if "val" not in node.meta:
                 raise ProgramError(f"{node.name} has no shape")
             if node.op == "get_attr" and node.target not in self.constants:
@@ -141,7 +145,8 @@ class Program:
         backward half, each layer announced where its value is complete."""
         nodes = self.needed(outputs.values())
         arguments = [node.name for node in nodes if node.op == "placeholder"]
-        announced = {layer.node: layer for layer in self.layers}
+        primals = self.primals or [layer.node for layer in self.layers]
+        announced = dict(zip(primals, self.layers, strict=True))
         text = [f"def program({', '.join(arguments)}):"]
         for node in nodes:
             text += [f"    {line}" for line in self.lines([node])]
@@ -215,8 +220,14 @@ def _functional(node: fx.Node) -> bool:
         isinstance(node.target, torch._ops.OpOverloadPacket)
         and getattr(aten, op_name(node), None) is node.target
         and not op_name(node).endswith("_")
-        and "out" not in node.kwargs
+        and not any(_writes(getattr(node.target, overload), node) for overload in node.target.overloads())
     )
+
+
+def _writes(overload: Any, node: fx.Node) -> bool:
+    """Does this overload write into one of the arguments that the node gives?"""
+    written = [a for a in overload._schema.arguments if a.alias_info and a.alias_info.is_write]
+    return any(a.name in node.kwargs or not a.kwarg_only for a in written)
 
 
 def _same_shape(where: str, primal: fx.Node, ct: fx.Node) -> None:

@@ -97,10 +97,16 @@ def relu_vjp(ct, y, self):
     return (aten.threshold_backward(ct, y, 0),)
 
 
-@defvjp(aten.hardtanh, aten.relu6, activation=RECTIFIER)
+@defvjp(aten.hardtanh, activation=RECTIFIER)
 def hardtanh_vjp(ct, y, self, min_val=-1, max_val=1):
     """Pass strictly between the ends. The output tells as much as the input, and is kept anyway."""
     return (aten.hardtanh_backward(ct, y, min_val, max_val),)
+
+
+@defvjp(aten.relu6, activation=RECTIFIER)
+def relu6_vjp(ct, y, self):
+    """Pass strictly between 0 and 6."""
+    return (aten.hardtanh_backward(ct, y, 0, 6),)
 
 
 @defvjp(aten.silu, activation=SMOOTH)
@@ -145,6 +151,8 @@ def tanh_vjp(ct, y, self):
 @defvjp(aten.softmax)
 def softmax_vjp(ct, y, self, dim, dtype=None):
     """y (ct - Σ ct y)."""
+    if dtype is not None:
+        raise NotImplementedError(f"softmax in {dtype}")
     return (y * (ct - aten.sum(ct * y, [dim], True)),)
 
 

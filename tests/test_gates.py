@@ -17,6 +17,10 @@ aten = torch.ops.aten
 erf = np.vectorize(math.erf)
 
 
+def between(x, low, high):
+    return (x > low) & (x < high)
+
+
 def normal_density(x):
     return np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
 
@@ -36,10 +40,10 @@ def gelu_tanh_slope(x):
 # name -> op, its arguments, its slope as numpy computes it from x, and where guided backprop lets through.
 ACTIVATION_CASES = {
     "relu": (aten.relu, (), {}, lambda x: 1.0 * (x > 0), lambda x: x > 0),
-    "relu6": (aten.hardtanh, (0.0, 6.0), {}, lambda x: 1.0 * ((x > 0) & (x < 6)), lambda x: (x > 0) & (x < 6)),
-    "relu6 op": (aten.relu6, (), {}, lambda x: 1.0 * ((x > 0) & (x < 6)), lambda x: (x > 0) & (x < 6)),
+    "relu6": (aten.hardtanh, (0.0, 6.0), {}, lambda x: 1.0 * between(x, 0, 6), lambda x: between(x, 0, 6)),
+    "relu6 op": (aten.relu6, (), {}, lambda x: 1.0 * between(x, 0, 6), lambda x: between(x, 0, 6)),
     "hardtanh": (aten.hardtanh, (), {}, lambda x: 1.0 * (np.abs(x) < 1), lambda x: np.abs(x) < 1),
-    "hardtanh wide": (aten.hardtanh, (-2, 3), {}, lambda x: 1.0 * (abs(x - 0.5) < 2.5), lambda x: abs(x - 0.5) < 2.5),
+    "hardtanh wide": (aten.hardtanh, (-2, 3), {}, lambda x: 1.0 * between(x, -2, 3), lambda x: between(x, -2, 3)),
     "silu": (aten.silu, (), {}, silu_slope, lambda x: x > 0),
     "gelu": (aten.gelu, (), {}, lambda x: (1 + erf(x / 2**0.5)) / 2 + x * normal_density(x), lambda x: x > 0),
     "gelu tanh": (aten.gelu, (), {"approximate": "tanh"}, gelu_tanh_slope, lambda x: x > 0),

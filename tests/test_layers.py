@@ -226,6 +226,13 @@ def test_tokens_put_back_on_a_grid_of_mixed_axes_are_no_layers():
     assert names(network) == ["conv"]
 
 
+@pytest.mark.parametrize("shape", [(4, 4, 16), (16, 4, 4), (8, 4, 8), (1, 8, 32)])
+def test_a_reshape_that_mixes_axes_leaves_no_layer(shape):
+    """Also one that keeps four axes: a row of its result is no row of the photo."""
+    network = Net(lambda n, i: head(F.relu(n.conv(i).reshape(i.shape[0], *shape))), conv=conv())
+    assert names(network) == ["conv"]
+
+
 # Choosing and finding
 
 

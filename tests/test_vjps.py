@@ -10,10 +10,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from engine.backward import CompileError
+from engine.capture import CaptureError
 from engine.compiler import compile_program
 from engine.vjps import ACTIVATIONS, VJPS, defvjp
 
 aten = torch.ops.aten
+
+# torch says once per process that an even kernel costs a copy, in whichever test comes first.
+pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 
 # Arguments that no path from the image runs through: their cotangent may be None.
 PARAMETERS = {"weight", "bias", "running_mean", "running_var"}
@@ -434,7 +438,7 @@ STEPS = {
     "add over the batch axis": lambda i: fixed(1, 4, 1, 1) + i,
     "sub": lambda i: i.mean(-1, True) - i,
     "sub alpha": lambda i: torch.sub(i, i.sum(1, keepdim=True), alpha=2),
-    "mul more axes": lambda i: i.mean((2, 3)) * i.permute(2, 3, 0, 1).sum(0),
+    "mul more axes": lambda i: (i.mean((2, 3)) * i.permute(2, 3, 0, 1).sum(0)).transpose(0, 1),
     "div": lambda i: i.sum((2, 3), keepdim=True) / (i * i + 1),
     "div number": lambda i: i / 7,
     "mean": lambda i: i.mean((-1, -2)),
@@ -465,6 +469,7 @@ STEPS = {
     "pad": lambda i: F.pad(i, (1, 2, 0, 1)),
     "pad mixed": lambda i: F.pad(i, (2, -1, -2, 1), value=3.0),
     "clone": lambda i: i.clone().contiguous().relu(),
+    "detach": lambda i: i * i.detach(),
 }
 
 
@@ -534,5 +539,5 @@ def test_what_has_no_exact_rule_is_refused_by_name(step):
         def forward(self, image):
             return self.stage(image)
 
-    with pytest.raises(CompileError, match="stage"):
+    with pytest.raises((CaptureError, CompileError), match="stage"):
         compile_program(Network().eval(), torch.zeros(1, 4, 6, 7, dtype=torch.float64), [], ["gradient"])

@@ -1,0 +1,191 @@
+"""The command line, as people type it."""
+
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from torchvision.models import squeezenet1_1
+
+from engine import shelf
+from engine.__main__ import main
+from engine.artifact import Explainer, load
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cli")
+
+
+@pytest.fixture(scope="module")
+def cat(folder: Path) -> Path:
+    cv2.imwrite(str(folder / "cat.png"), cv2.cvtColor(skimage.data.chelsea(), cv2.COLOR_RGB2BGR))
+    return folder / "cat.png"
+
+
+@pytest.fixture(scope="module")
+def lite(folder: Path) -> Path:
+    assert main(["export", "efficientnet_lite0", "-o", str(folder / "lite.pt")]) == 0
+    return folder / "lite.pt"
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    capsys.readouterr()
+    status = main([str(argument) for argument in arguments])
+    return status, *capsys.readouterr()
+
+
+def test_list_tells_models_and_methods(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "list")
+    assert status == 0
+    assert re.search(r"efficientnet_lite0 .* embedded", out)
+    assert re.search(r"vgg16 .* VGG16 .* 138\.4 M .*(download 528 MB|cached)", out)
+    assert re.search(r"grad_cam +at every layer +Selvaraju", out)
+
+
+def test_layers_tells_the_trunk(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "layers", "squeezenet1_1")
+    assert status == 0
+    assert re.search(r"features\.12 +512 × 13 × 13", out)
+    assert "26 of 26 activations gated" in out
+    assert len(run(capsys, "layers", "squeezenet1_1", "--all")[1].splitlines()) > len(out.splitlines())
+
+
+def test_show_prints_what_a_method_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    _, forward, _ = run(capsys, "show", "alexnet")
+    _, guided, _ = run(capsys, "show", "alexnet", "--method", "guided_backprop")
+    assert forward.count("conv2d(") == 5
+    assert "conv_transpose2d" not in forward
+    assert guided.count("aten.conv_transpose2d(") == 5
+    assert guided.count("aten.threshold_backward(aten.relu") == 0
+    assert guided.count("aten.threshold_backward(") == 7
+    assert guided.count("guided_ct_features_0 = aten.threshold_backward") == 1
+
+
+def test_an_exported_file_keeps_its_certificate(lite: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "check", lite)
+    assert status == 0
+    assert out.count("(bound 1e-05") == 3
+    assert out.endswith("kept\n")
+
+
+def test_a_file_whose_maps_are_off_does_not_pass_the_check(
+    lite: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Off by one part in a thousand, against a reference that does not know."""
+    module = load(lite).module
+
+    class Off:
+        def __getattr__(self, name: str) -> object:
+            return getattr(module, name)
+
+        def probe(self, *question: object) -> tuple[object, ...]:
+            *rest, image = module.probe(*question)
+            return *rest, image * 1.001
+
+    monkeypatch.setattr("engine.__main__.load", lambda path: Explainer(Off(), load(path).manifest))
+    status, out, _ = run(capsys, "check", lite)
+    assert status == 1
+    assert out.count("1.0e-03 from autograd") == 3
+    assert "NOT kept" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shape", "said"),
+    [
+        (["--layer", "blocks.3.2"], (300, 451, 3), "Grad-CAM: tiger cat, blocks.3.2"),
+        (["--contrast", "Egyptian cat"], (300, 451, 3), "Grad-CAM: tiger cat rather than Egyptian cat, bn2.act"),
+        (["--method", "cam", "--target", "285"], (300, 451, 3), "CAM: Egyptian cat"),
+        (["--method", "saliency"], (300, 451, 3), "Saliency: tiger cat"),
+        (
+            ["--method", "guided_backprop", "--view", "positive", "--gray"],
+            (224, 224, 3),
+            "Guided backprop: tiger cat",
+        ),
+        (["--method", "guided_grad_cam", "--layer", "last"], (224, 224, 3), "Guided Grad-CAM: tiger cat, bn2.act"),
+    ],
+)
+def test_explain_writes_the_picture(
+    lite: Path, cat: Path, tmp_path: Path, arguments: list[str], shape: tuple[int, ...], said: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    status, out, _ = run(capsys, "explain", cat, "-o", tmp_path / "out.png", "--model", lite, *arguments)
+    assert status == 0
+    assert said in out
+    assert re.search(r"^ +\d\d\.\d% +282 +tiger cat", out)
+    picture = cv2.imread(str(tmp_path / "out.png"))
+    assert picture.shape == shape
+    assert picture.std() > 1
+    if "--gray" in arguments:
+        assert np.array_equal(picture[..., 0], picture[..., 2])
+
+
+def test_every_layer_makes_a_contact_sheet(
+    lite: Path, cat: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "sheet.jpg"
+    assert run(capsys, "explain", cat, "-o", out, "--model", lite, "--layer", "all")[0] == 0
+    height, width, _ = cv2.imread(str(out)).shape
+    assert min(height, width) > 8 * 160
+
+
+def test_a_checkpoint_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    torch.save(squeezenet1_1(num_classes=7).state_dict(), tmp_path / "mine.pth")
+    file = tmp_path / "mine.pt"
+    arguments = ["--weights", tmp_path / "mine.pth", "--methods", "grad_cam", "--layers", "features.12,features.5"]
+    assert run(capsys, "export", "squeezenet1_1", "-o", file, *arguments)[0] == 0
+    explainer = load(file)
+    assert explainer.layers == ["features.5", "features.12"]
+    assert explainer.methods == ["grad_cam"]
+    assert len(explainer.labels) == 7
+    assert explainer.manifest["model"]["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["layers", "vgg61"], "there is no model 'vgg61'; did you mean vgg19, vgg16"),
+        (["check", "nothing.pt"], "there is no file nothing.pt"),
+        (["explain", "nothing.jpg", "-o", "out.png"], "nothing.jpg"),
+        (["export", "alexnet", "-o", "a.pt", "--weights", "gone.pth"], "gone.pth"),
+        (
+            ["export", "alexnet", "-o", "a.pt", "--weights", "random", "--methods", "gradcam"],
+            "the nearest are grad_cam",
+        ),
+        (["export", "alexnet", "-o", "a.pt", "--weights", "random", "--methods", "cam"], "cam does not apply"),
+        (["export", "alexnet", "-o", "a.pt", "--weights", "random", "--layers", "features.99"], "the nearest are"),
+    ],
+)
+def test_a_refusal_is_one_line(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, _, err = run(capsys, *arguments)
+    assert status == 1
+    assert message in err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert not (tmp_path / "a.pt").exists()
+
+
+def test_the_shelf_builds_once_and_again_for_another_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = shelf.open_model("squeezenet1_1", "random", tmp_path)
+    path = tmp_path / "squeezenet1_1-random.pt"
+    made = path.stat().st_mtime_ns
+    assert shelf.open_model("squeezenet1_1", "random", tmp_path).manifest == first.manifest
+    assert path.stat().st_mtime_ns == made
+    monkeypatch.setattr(shelf, "VERSION", "9.9.9")
+    shelf.open_model("squeezenet1_1", "random", tmp_path)
+    assert path.stat().st_mtime_ns > made
+    path.write_bytes(b"half")
+    assert shelf.open_model("squeezenet1_1", "random", tmp_path).layers == first.layers
