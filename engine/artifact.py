@@ -5,7 +5,8 @@ import os
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -71,12 +72,12 @@ class Explainer:
 
     def preprocess(self, image: Tensor) -> Tensor:
         """uint8 [H, W, 3] RGB -> [1, C, S, S]."""
-        with torch.no_grad():
+        with _asking():
             return self.module.preprocess(image)  # type: ignore[no-any-return]
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> logits [N, K]."""
-        with torch.no_grad():
+        with _asking():
             return self.module.forward(x)  # type: ignore[no-any-return]
 
     def one_hot(self, target: int | str) -> Tensor:
@@ -97,7 +98,7 @@ class Explainer:
         index = self.layer_index(layer)
         if self._at(method) == "pooled" and index not in (-1, self.module.pooled):
             raise ValueError(f"{method} has one layer, {self.layers[self.module.pooled]!r}; ask for it or for -1")
-        with torch.no_grad():
+        with _asking():
             return self.module.explain(x, seed, method, index)  # type: ignore[no-any-return]
 
     def sweep(self, x: Tensor, seed: Tensor, method: str) -> Tensor:
@@ -105,13 +106,13 @@ class Explainer:
         self._admit(x, seed, [method])
         if self._at(method) == "image":
             raise ValueError(f"{method} explains the image and has no layers; use explain")
-        with torch.no_grad():
+        with _asking():
             return self.module.sweep(x, seed, method)  # type: ignore[no-any-return]
 
     def survey(self, x: Tensor, seed: Tensor, methods: Sequence[str]) -> dict[str, Tensor]:
         """Several methods from one forward pass: for each what `explain` or `sweep` gives."""
         self._admit(x, seed, methods)
-        with torch.no_grad():
+        with _asking():
             answers = self.module.survey(x, seed, list(methods))
         return dict(zip(methods, answers, strict=True))
 
@@ -120,7 +121,7 @@ class Explainer:
         self._admit(x, seed, [])
         if gate not in self.gates:
             raise ValueError(f"no gate is called {gate!r}; this file has {', '.join(self.gates)}")
-        with torch.no_grad():
+        with _asking():
             return self.module.probe(x, seed, gate)  # type: ignore[no-any-return]
 
     def layer_index(self, layer: int | str) -> int:
@@ -292,6 +293,14 @@ def _manifest(compiled: Compiled, geometry: Geometry, source: dict[str, Any]) ->
         },
         "folded": compiled.folded,
     }
+
+
+@contextmanager
+def _asking() -> Iterator[None]:
+    """No autograd, and no profiling: it would make the first two calls several times as slow, and the listing is
+    specialised already. Both are settings of this thread alone, and as before afterwards."""
+    with torch.no_grad(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined, no-untyped-call]
+        yield
 
 
 def _quiet() -> "warnings.catch_warnings[None]":
