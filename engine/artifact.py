@@ -299,7 +299,7 @@ def _manifest(compiled: Compiled, geometry: Geometry, source: dict[str, Any]) ->
 def _asking() -> Iterator[None]:
     """No autograd, and no profiling: it would make the first two calls several times as slow, and the listing is
     specialised already. Both are settings of this thread alone, and as before afterwards."""
-    with torch.no_grad(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined, no-untyped-call]
+    with torch.no_grad(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
         yield
 
 
