@@ -60,9 +60,12 @@ class Recorder(fx.proxy.GraphAppendingTracer):
         target = OPERATORS.get(target, target)
         node = self.graph.call_function(target, args, kwargs)
         arguments = fx.map_arg((args, kwargs), lambda source: source.meta["val"])
-        with self.fake_mode:
-            node.meta["val"] = target(*arguments[0], **arguments[1])
-        node.meta["gate"] = self.gate
+        # Asking torch for the shape of a result is most of the time of a compile, and few shapes are new.
+        key = (target, _described(arguments))
+        if key not in self.program.results:
+            with self.fake_mode:
+                self.program.results[key] = target(*arguments[0], **arguments[1])
+        node.meta.update(val=self.program.results[key], gate=self.gate)
         return node
 
     def create_arg(self, a: Any) -> Any:
@@ -87,6 +90,17 @@ class Recorder(fx.proxy.GraphAppendingTracer):
         scaled = self.graph.call_function(operator.mul, (node, int(multiple)))
         scaled.meta.update(val=size, gate=self.gate)
         return scaled
+
+
+def _described(argument: Any) -> Any:
+    """Shapes and types of tensors, values of all else; equal for calls whose results look alike."""
+    if isinstance(argument, Tensor):
+        return str(argument.shape), argument.dtype
+    if isinstance(argument, (list, tuple)):
+        return tuple(map(_described, argument))
+    if isinstance(argument, dict):
+        return tuple((name, _described(value)) for name, value in argument.items())
+    return type(argument), str(argument)
 
 
 def coverage(program: Program) -> Coverage:

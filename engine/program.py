@@ -3,7 +3,8 @@
 import builtins
 import keyword
 import operator
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,6 +62,7 @@ class Program:
     primals: list[fx.Node] = field(default_factory=list)  # one per layer
     cotangents: dict[str, list[fx.Node]] = field(default_factory=dict)  # gate -> one per layer
     image_cotangents: dict[str, fx.Node] = field(default_factory=dict)  # gate -> at the image
+    results: dict[Any, Any] = field(default_factory=dict)  # memo: what a call on such shapes returns
 
     def needed(self, outputs: Iterable[fx.Node]) -> list[fx.Node]:
         """The nodes that `outputs` depend on, themselves included, in the order of the listing."""
@@ -104,10 +106,15 @@ class Program:
         """Name the values anew: those in `wanted` as it says, the others after their ops, each name once."""
         taken = {*RESERVED, *self.cotangents}
         taken |= {node.name for node in self.graph.nodes if node.op != "call_function"}
+        used = Counter[str]()
         for node in [*wanted, *(node for node in self.graph.nodes if node not in wanted)]:
             if node.op == "call_function":
-                node.name = unique(identifier(wanted.get(node, op_name(node))), taken)
-            taken.add(node.name)
+                name = base = identifier(wanted.get(node, op_name(node)))
+                while name in taken:
+                    used[base] += 1
+                    name = f"{base}_{used[base]}"
+                node.name = name
+                taken.add(name)
 
     def check(self) -> None:
         """Raise ProgramError unless the listing is functional, complete, and bound once, and unless each
@@ -193,9 +200,8 @@ def identifier(text: str) -> str:
     return name if name and not name[0].isdigit() else f"m_{name}"
 
 
-def unique(name: str, taken: Iterable[str]) -> str:
+def unique(name: str, taken: Container[str]) -> str:
     """`name`, or `name_2`, `name_3`, … where it is taken."""
-    taken = set(taken)
     candidate, count = name, 1
     while candidate in taken:
         count += 1

@@ -17,7 +17,7 @@ from engine.zoo import load_model
 FAMILIES = [
     "alexnet", "vgg11", "vgg11_bn", "resnet18", "squeezenet1_1", "densenet121", "googlenet", "inception_v3",
     "mobilenet_v2", "mobilenet_v3_small", "shufflenet_v2_x0_5", "mnasnet0_5", "efficientnet_b0",
-    "regnet_y_400mf", "convnext_tiny", "efficientnet_v2_s", "resnext50_32x4d", "wide_resnet50_2",
+    "regnet_y_400mf", "convnext_tiny", "resnext50_32x4d",
 ]  # fmt: skip
 BOUNDS = {torch.float64: 1e-9, torch.float32: 1e-5}
 

@@ -1,0 +1,1 @@
+"""What the demo needs beside its layout: questions, pictures, words and looks."""

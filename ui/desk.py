@@ -1,0 +1,129 @@
+"""The handlers of the page: each takes the values of the controls and returns what is to be set."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from engine import METHODS, PhotoError, WeightsError
+from engine.zoo import DEFAULT_MODEL
+from ui import words
+from ui.question import CONTROLS, DEFAULT_METHOD, Question, RefusalError, read_question
+from ui.scene import Scene
+from ui.state import Props, chosen, classes, merge, model_title, offered, shown
+from ui.studio import Studio
+
+Values = dict[Any, Any]  # component -> what was posted for it
+PROGRESS = gr.Progress()  # gradio finds it as the default of an argument
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """Show the errors that are meant for visitors as toasts; of any other the page tells nothing."""
+    try:
+        yield
+    except (PhotoError, WeightsError, RefusalError) as error:
+        raise gr.Error(escape(str(error), quote=False), print_exception=False) from None
+
+
+class Desk:
+    """Where visitors ask: the controls before it, by the names of CONTROLS, and the studio behind it."""
+
+    def __init__(self, part: dict[str, Any], studio: Studio, uploads: Path) -> None:
+        self.part, self.studio, self.uploads = part, studio, uploads
+
+    def question(self, values: Values, **changed: Any) -> Question:
+        """Read the controls, but for what is `changed`."""
+        return read_question({name: values[self.part[name]] for name in CONTROLS} | changed, self.uploads)
+
+    def show(self, question: Question, *choices: Callable[[Scene], Props]) -> Values:
+        """Answer a question; `choices` (`chosen`, `offered`) tell which controls follow the answer."""
+        scene = self.studio.scene(question)
+        props = merge(shown(scene, self.studio.picture(scene)), *(choice(scene) for choice in choices))
+        return {self.part[name]: gr.update(**settings) for name, settings in props.items()}
+
+    def explain_look(self, values: Values) -> Values:
+        """Another method, or another look of its pictures, was chosen."""
+        with plainly():
+            return self.show(self.question(values))
+
+    def explain_class(self, values: Values) -> Values:
+        """Another class was chosen."""
+        with plainly():
+            return self.show(self.question(values), chosen)
+
+    def explain_click(self, values: Values, click: gr.SelectData) -> Values:
+        """A class was clicked in the list."""
+        with plainly():
+            asked = self.question(values)
+            labels = self.studio.open(asked.model, asked.weights).labels
+            if click.value not in labels:
+                raise RefusalError("There is no such class. Choose one from the list.")
+            return self.show(self.question(values, target=labels.index(click.value)), chosen)
+
+    def explain_photo(self, values: Values) -> Any:
+        """Another photo has come: its own first class is explained."""
+        if not values[self.part["photo"]]:
+            return gr.skip()  # the old photo was taken away, and the next one is on its way
+        with plainly():
+            return self.show(self.question(values, target=None, contrast=-1), chosen)
+
+    def open_model(self, values: Values, progress: gr.Progress = PROGRESS) -> None:
+        """Load or compile a model, which may have to be downloaded first."""
+        with plainly():
+            asked = self.question(values)
+            progress(None, desc=words.opening(asked.model, asked.weights))
+            self.studio.open(asked.model, asked.weights)
+
+    def explain_model(self, values: Values) -> Values:
+        """Another model is open: its last layer is shown, by the same method where it has that."""
+        with plainly():
+            asked = self.question(values)
+            offers = self.studio.open(asked.model, asked.weights).explainer.methods
+            method = asked.method if asked.method in offers else DEFAULT_METHOD
+            return self.show(self.question(values, target=None, contrast=-1, layer=None, method=method), offered)
+
+    def draw_frames(self, values: Values) -> list[tuple[str, str]]:
+        """The pictures of all layers, for the slider."""
+        with plainly():
+            frames = self.studio.frames(self.studio.scene(self.question(values)))
+            return [(str(path), line) for path, line in frames]
+
+    def draw_sheet(self, values: Values) -> str:
+        """The contact sheet of every layer."""
+        with plainly():
+            scene = self.studio.scene(self.question(values))
+            method, label = METHODS[scene.question.method].title, scene.model.labels[scene.question.target or 0]
+            return str(self.studio.sheet(scene, f"{method} for {label} · {model_title(scene)}"))
+
+    def take_model(self, values: Values) -> str:
+        """The model's own file."""
+        with plainly():
+            asked = self.question(values)
+            return str(self.studio.artifact(asked.model, asked.weights))
+
+    def ask(
+        self,
+        photo: gr.FileData,
+        model: str = DEFAULT_MODEL,
+        method: str = DEFAULT_METHOD,
+        layer: int | None = None,
+        target: int | None = None,
+        contrast: int | None = None,
+    ) -> tuple[gr.FileData, dict[str, float]]:
+        """Explain a photo: the picture of a layer (from 1; else the last), and the most probable classes.
+
+        target, contrast: numbers of classes, from 0; else the most probable one, compared with none.
+        """
+        fields = {"photo": photo, "model": model, "method": method, "layer": layer, "target": target}
+        with plainly():
+            scene = self.studio.scene(read_question(fields | {"contrast": contrast}, self.uploads))
+            return gr.FileData(path=str(self.studio.picture(scene))), classes(scene)
+
+
+def pick_layer(click: gr.SelectData) -> tuple[int, Any]:
+    """A layer was clicked in the gallery: the slider goes there."""
+    return int(click.index) + 1, gr.Tabs(selected="one")

@@ -1,0 +1,134 @@
+"""A question with everything that was computed for it, and the pictures that are drawn from that."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engine import METHODS, Explainer
+from engine.geometry import Window
+from engine.render import Picture, gradient_picture, on_photo, overlay, unit
+from ui.question import Question
+from ui.words import layer_line, unique
+
+BRIGHTEST = 99.5  # percentile of |attribution| that gets full brightness: the few largest would hide the rest
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+Values = NDArray[np.float32]
+Attributions = dict[str, Values]  # method -> [S, S], [3, S, S] or, with layers, [L, S, S]
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo as it was read, uint8 [H, W, 3], and the hash of its file."""
+
+    key: str
+    pixels: Picture
+
+    def fit(self, side: int) -> Picture:
+        """The photo with a longer side of at most `side` pixels."""
+        scale = side / max(self.pixels.shape)
+        if scale >= 1:
+            return self.pixels
+        height, width = (max(1, round(length * scale)) for length in self.pixels.shape[:2])
+        return np.asarray(cv2.resize(self.pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+@dataclass(frozen=True)
+class Model:
+    """An explainer and its names as people read them."""
+
+    explainer: Explainer
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """The names of the classes, each different from all others."""
+        return unique(self.explainer.labels)
+
+    @cached_property
+    def layers(self) -> list[str]:
+        """A line for each layer: name, shape, number."""
+        layers = self.explainer.manifest["layers"]
+        return [layer_line(layer["name"], layer["shape"], i + 1, len(layers)) for i, layer in enumerate(layers)]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A question whose target and layer are settled, its model and photo, and what the network told.
+
+    probabilities: [K], of the classes.
+    """
+
+    question: Question
+    model: Model
+    photo: Photo
+    probabilities: Values
+    attributions: Attributions
+
+    @property
+    def layers(self) -> list[int]:
+        """The layers that the method has a map for, from 0; none where it explains the image as a whole."""
+        at = METHODS[self.question.method].at
+        if at == "pooled":
+            return [int(self.model.explainer.manifest["pooled"])]
+        return list(range(len(self.model.layers))) if at == "layer" else []
+
+    @property
+    def layer(self) -> int:
+        """The layer that is shown: the one asked for, where the method has more than one."""
+        asked = self.question.layer or 0
+        return asked if asked in self.layers or not self.layers else self.layers[0]
+
+    @property
+    def signed(self) -> bool:
+        """Whether the picture shows signed values of the network's input, and not heat on the photo."""
+        return self.attribution(0).ndim == 3
+
+    @property
+    def key(self) -> str:
+        """A name for everything that the pictures of this scene, at any layer, depend on."""
+        content = repr((self.photo.key, replace(self.question, photo=Path(), layer=None)))
+        return hashlib.sha256(content.encode()).hexdigest()[:24]
+
+    def attribution(self, layer: int) -> Values:
+        """The method's values at a layer: [S, S], or [3, S, S] where they are signed.
+
+        A product, Guided Grad-CAM, is multiplied out here: at every layer it would fill 44 MB and more.
+        """
+        method = METHODS[self.question.method]
+        if method.times:
+            same = (
+                m.name for m in METHODS.values() if (m.read, m.gate, m.times) == (method.read, method.gate, "")
+            )
+            product: Values = self.attributions[next(same)][layer] * self.attributions[method.times]
+            return product
+        values = self.attributions[method.name]
+        if method.at == "image":
+            return values
+        one: Values = values[0 if method.at == "pooled" else layer]
+        return one
+
+    def draw(self, layer: int, side: int) -> Picture:
+        """The picture of a layer: heat on the photo, `side` pixels long at most, or the network's input."""
+        values, look = self.attribution(layer), self.question.look
+        if values.ndim == 3:
+            luma = np.tensordot(LUMA, values, 1) if look.gray and len(values) == 3 else values
+            return gradient_picture(values, look.view, look.gray, _scale(luma))
+        shown = self.photo.fit(side)
+        height, width = shown.shape[:2]
+        tall, wide = self.photo.pixels.shape[:2]
+        window = self.model.explainer.geometry.window(tall, wide)
+        y, x = height / tall, width / wide
+        window = Window(window.top * y, window.left * x, window.height * y, window.width * x)
+        # Saliency is as spiky as the gradients it comes from; the maps of the layers are smooth.
+        scale = _scale(values) if METHODS[self.question.method].at == "image" else None
+        heat, seen = on_photo(unit(values, scale), window, (height, width))
+        return overlay(shown, heat, seen, 1.0 if look.alone else look.strength)
+
+
+def _scale(values: Values) -> float:
+    return float(np.percentile(np.abs(values), BRIGHTEST))

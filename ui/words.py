@@ -1,0 +1,101 @@
+"""Every sentence that the page says, but for the errors."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from engine import METHODS, MODELS, availability, by_family
+
+TITLE = "ConvLens"
+LEAD = "See which pixels a neural network looked at, in every one of its layers."
+
+METHOD_LINES = {
+    "gradient": "How the score of the class changes with each pixel: light raises it, dark lowers it.",
+    "saliency": "Where changing a pixel would change the score of the class most, up or down.",
+    "input_x_gradient": "The gradient times the pixel itself: what each pixel adds to the score, to first order.",
+    "deconvnet": "A gradient that only carries what speaks for the class, back through every activation.",
+    "guided_backprop": "Deconvnet through active units only: crisp edges and textures, less tied to the class.",
+    "cam": "The last feature maps, each weighted as the classifier weights it for the class.",
+    "grad_cam": "A layer's feature maps, each weighted by its mean gradient: warm regions speak for the class.",
+    "guided_grad_cam": "Guided backprop where the layer's Grad-CAM is warm: the details that speak for the class.",
+}
+
+CREDITS = (
+    "Example photos from scikit-image: Chelsea by Stéfan van der Walt, coffee by Rachel Michetti and camera by "
+    "Lav Varshney (CC0), rocket by SpaceX (public domain)."
+)
+
+
+def unique(labels: Sequence[str]) -> list[str]:
+    """The labels, with the number of the class behind those that several classes share ("crane (517)")."""
+    times = Counter(labels)
+    return [f"{label} ({i})" if times[label] > 1 else label for i, label in enumerate(labels)]
+
+
+def layer_line(name: str, shape: Sequence[int], number: int, layers: int) -> str:
+    """For example "features.29 · 512 × 14 × 14 · 30 of 31"."""
+    return f"{name} · {' × '.join(map(str, shape))} · {number} of {layers}"
+
+
+def model_choices() -> list[tuple[str, str]]:
+    """All models for a dropdown: a label that tells where the weights are, and the name."""
+    where = {"embedded": "included", "cached": "cached"}
+    return [
+        (f"{spec.title}  ·  {where.get(availability(spec.name), f'download {spec.megabytes:.0f} MB')}", spec.name)
+        for family in by_family().values()
+        for spec in family
+    ]
+
+
+def opening(name: str, weights: str) -> str:
+    """What happens while a model is opened."""
+    spec = MODELS[name]
+    if weights == "default" and availability(name) == "download":
+        return f"Downloading {spec.megabytes:.0f} MB and compiling {spec.title}, once"
+    return f"Opening {spec.title}"
+
+
+def heading(target: str, contrast: str | None, method: str, model: str) -> str:
+    """What the picture shows, as HTML; method and model by their titles."""
+    rather = f" rather than <b>{escape(contrast)}</b>" if contrast else ""
+    return f"<h2>Why <b>{escape(target)}</b>{rather}?</h2><p>{escape(method)} · {escape(model)}</p>"
+
+
+def method_line(method: str, absent: Mapping[str, str]) -> str:
+    """What a method shows, its paper, and why others are not offered, as HTML."""
+    paper, _, number = METHODS[method].cite.partition(", arXiv:")
+    link = f'<a href="https://arxiv.org/abs/{number}" target="_blank" rel="noopener">{escape(paper)}</a>'
+    missing = " ".join(f"No {METHODS[name].title} here: {escape(why)}." for name, why in absent.items())
+    return f"{METHOD_LINES.get(method, '')} {link}" + (f"<small>{missing}</small>" if missing else "")
+
+
+def legend(signed: bool, view: str) -> str:
+    """How to read the colours, as HTML."""
+    if not signed:
+        return '<span>cold</span><i class="turbo"></i><span>warm: speaks for the class</span>'
+    if view == "all":
+        return '<span>lowers the score</span><i class="gray"></i><span>raises it</span>'
+    effect = "raises" if view == "positive" else "lowers"
+    return f'<span>no effect</span><i class="black"></i><span>{effect} the score</span>'
+
+
+def small_print(manifest: Mapping[str, Any], target: int, method: str, layer: int) -> str:
+    """Where the numbers come from and how to use the model's file, as Markdown."""
+    source, deviations = manifest["model"], manifest["certificate"]["gates"].values()
+    return f"""
+**Model.** {source["title"]}; weights: {source["weights"]}; licence of the weights: {source["licence"]}.
+
+**Exactness.** {manifest["coverage"]["text"]}; largest relative deviation from autograd when the file was made:
+{max(deviations):.1g}.
+
+**Pictures.** Each heatmap is scaled to its own maximum. Of saliency and of the signed maps, the strongest 0.5 % of
+the values have full brightness. Signed maps show the square that the network sees; on a photo, the rest is gray.
+
+**The file.** The model with all its explanations is one TorchScript file that needs nothing but PyTorch:
+```python
+net = torch.jit.load("{source["name"]}.pt"); x = net.preprocess(photo)  # a uint8 tensor [H, W, 3]
+heat = net.explain(x, net.one_hot({target}), "{method}", {layer})
+```
+{CREDITS}
+"""
