@@ -1,6 +1,6 @@
-"""What every layer of a network costs, in forward passes: python benchmarks/every_layer.py [MODEL ...]
+"""What every layer costs, in forward passes: python benchmarks/every_layer.py [MODEL ...]
 
-Times the compiled forward pass, eager PyTorch's, and the explanations in one interleaved run, and prints medians as
+Times the forward pass, compiled and eager, and the explanations in one interleaved run, and prints medians as
 multiples of the fastest forward pass measured. Random weights: the values do not matter to the time.
 """
 
@@ -14,7 +14,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from engine import build, load_model  # noqa: E402 - found only behind the line above
+from engine import build, load_model
 
 ROUNDS = 9
 

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from engine.layers import nearest
 from engine.lowering import lower
 
 VERSION = "0.1.0"
+# Of this package's own source: a file of another compiler is made anew, whatever its version says.
+COMPILER = sha256(b"".join(room.read_bytes() for room in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()
 FORMAT = 1  # of the manifest and the questions; a file of another format is refused
 MANIFEST = "manifest.json"
 
@@ -270,6 +273,7 @@ def _manifest(compiled: Compiled, geometry: Geometry, source: dict[str, Any]) ->
     return {
         "format": FORMAT,
         "convlens": VERSION,
+        "compiler": COMPILER,
         "torch": torch.__version__,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "model": source,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from engine.artifact import VERSION, ArtifactError, Explainer, compile_model, load, save
+from engine.artifact import COMPILER, ArtifactError, Explainer, compile_model, load, save
 from engine.zoo import load_model, model_spec
 
 EXPORTED_MODELS = Path(__file__).parent.parent / "exported_models"
@@ -16,7 +16,7 @@ _building: dict[Path, threading.Lock] = {}
 def open_model(name: str, weights: str = "default", folder: Path = EXPORTED_MODELS) -> Explainer:
     """The explainer of a model of the zoo, from its file in `folder`, or compiled and kept there.
 
-    weights: "default" or "random". A file of another version of the project or of torch is made anew. Raises
+    weights: "default" or "random". A file of another compiler or torch is made anew. Raises
     WeightsError where the weights can't be had, ValueError where there is no such model.
     """
     model_spec(name)
@@ -52,5 +52,5 @@ def _current(path: Path) -> Explainer | None:
         explainer = load(path)
     except ArtifactError:
         return None
-    made_by = explainer.manifest["convlens"], explainer.manifest["torch"]
-    return explainer if made_by == (VERSION, torch.__version__) else None
+    made_by = explainer.manifest.get("compiler"), explainer.manifest["torch"]
+    return explainer if made_by == (COMPILER, torch.__version__) else None
