@@ -2,17 +2,17 @@
 
 import inspect
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
-import engine.moves  # noqa: F401 - it registers its rules
 from engine.gates import GATES, Coverage
 from engine.layers import active_nodes
 from engine.program import Program, aten, op_name
-from engine.vjps import ACTIVATIONS, VJPS
+from engine.rules import ACTIVATIONS, VJPS
 
 SQUASHING = (aten.sigmoid, aten.hardsigmoid, aten.softmax, aten.tanh)
 
@@ -49,6 +49,7 @@ class Recorder(fx.proxy.GraphAppendingTracer):
     def __init__(self, program: Program, gate: str) -> None:
         super().__init__(program.graph)
         self.program, self.gate = program, gate
+        self.restored: int | None = None
         self.fake_mode = program.image.meta["val"].fake_mode
 
     def proxy(self, node: fx.Node) -> Value:
@@ -66,7 +67,16 @@ class Recorder(fx.proxy.GraphAppendingTracer):
             with self.fake_mode:
                 self.program.results[key] = target(*arguments[0], **arguments[1])
         node.meta.update(val=self.program.results[key], gate=self.gate)
+        if self.restored is not None:
+            node.meta["restores"] = self.restored
         return node
+
+    @contextmanager
+    def restoring(self, layer: int) -> Iterator[None]:
+        """What is written meanwhile gives a layer its value back, and is needed where somebody reads that."""
+        self.restored = layer
+        yield
+        self.restored = None
 
     def create_arg(self, a: Any) -> Any:
         """A symbolic size becomes the node that computes it."""

@@ -10,7 +10,7 @@ from torch.export.graph_signature import InputKind
 
 from engine.layers import name_layers
 from engine.program import INTEGER_OPS, Program, aten, identifier, op_name, unique
-from engine.vjps import VJPS
+from engine.rules import VJPS
 
 
 class CaptureError(ValueError):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx, nn
 
+from engine.axes import as_map
 from engine.backward import Recorder, coverage, differentiate
 from engine.capture import capture
 from engine.fold import fold_batch_norm
@@ -75,24 +76,27 @@ def _backward_half(program: Program, gate: str) -> None:
     recorder = Recorder(program, gate)
     cotangents = []
     for index, layer in enumerate(program.layers):
-        ct = found[layer.node]
-        if layer.scale is not None:
-            ct = recorder.create_node("call_function", aten.mul, (ct, layer.scale), {})
-            ct.meta["restores"] = index
-        cotangents.append(ct)
+        ct = recorder.proxy(found[layer.node])
+        with recorder.restoring(index):
+            if layer.scale is not None:
+                ct = aten.mul(ct, recorder.proxy(layer.scale))
+            if layer.axes is not None:
+                ct = as_map(ct, layer.axes)
+        cotangents.append(ct.node)
     program.cotangents[gate] = cotangents
 
 
 def _given_back(program: Program, index: int) -> fx.Node:
-    """The primal of a layer; behind a folded BatchNorm, (folded - shift) / scale."""
+    """The primal of a layer as [N, C, H, W]; behind a folded BatchNorm, (folded - shift) / scale."""
     layer = program.layers[index]
-    if layer.scale is None:
-        return layer.node
     recorder = Recorder(program, "")
-    unshifted = recorder.create_node("call_function", aten.sub, (layer.node, layer.shift), {})
-    primal = recorder.create_node("call_function", aten.div, (unshifted, layer.scale), {})
-    unshifted.meta["restores"] = primal.meta["restores"] = index
-    return primal
+    primal = recorder.proxy(layer.node)
+    with recorder.restoring(index):
+        if layer.scale is not None and layer.shift is not None:
+            primal = aten.div(aten.sub(primal, recorder.proxy(layer.shift)), recorder.proxy(layer.scale))
+        if layer.axes is not None:
+            primal = as_map(primal, layer.axes)
+    return primal.node
 
 
 def _name_values(program: Program) -> None:

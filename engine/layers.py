@@ -4,24 +4,27 @@ import difflib
 import operator
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from math import prod
 
 from torch import Tensor, fx
 
+from engine.axes import CUTS, PERMUTES, RESHAPES, Axes, is_pixels, map_shape, recipe, trace_axes
 from engine.program import Layer, Program, aten, op_name
 
-IMAGE_AXES = "NCHW"
-RESHAPES = (aten.reshape, aten.flatten, aten.unflatten, aten.squeeze, aten.unsqueeze)
+# Calls whose result does not change with the values that they are given.
+FLAT = (aten.detach, aten.new_zeros, aten.new_ones, aten.new_full, aten.zeros_like, aten.ones_like, aten.full_like)
+MOVES = (*RESHAPES, *PERMUTES, *CUTS, aten.roll)
 
 
 def active_nodes(program: Program) -> list[fx.Node]:
     """The nodes that lie on a path from the image to the logits, in the order of the listing.
 
-    A batch size read off the image is no path, nor is what the network detached: nothing differentiable runs
-    through them.
+    A batch size read off the image is no path, nor is a comparison, nor what the network detached: nothing
+    differentiable runs through them.
     """
     reached = {program.image}
     for node in program.graph.nodes:
-        if _is_value(node) and node.target is not aten.detach and not reached.isdisjoint(node.all_input_nodes):
+        if _is_value(node) and node.target not in FLAT and not reached.isdisjoint(node.all_input_nodes):
             reached.add(node)
     return [node for node in program.needed([program.logits]) if node in reached]
 
@@ -42,8 +45,8 @@ def trunk_nodes(program: Program) -> set[fx.Node]:
 
 
 def name_layers(program: Program) -> list[Layer]:
-    """Every value on a path from image to logits that is a stack of maps, [N, C, H, W] with more than one
-    pixel, in the order of the listing.
+    """Every value on a path from image to logits that is a stack of maps with more than one pixel, in the order
+    of the listing: [N, C, H, W], or tokens, windows and channels last, which are maps in another order.
 
     A layer bears the qualified name of the innermost module that is called once and ends there; outer modules
     that end there too, and modules called several times, are aliases. The second use of a module is `module@2`.
@@ -56,11 +59,12 @@ def name_layers(program: Program) -> list[Layer]:
         for key, qualified in _module_stack(node):
             ends[key] = node
             calls.setdefault(qualified, set()).add(key)
-    axes = _axes(path)
+    maps = _maps(path)
     layers, taken = list[Layer](), Counter[str]()
     for node in path:
-        if node is program.image or not _is_map(node, axes):
+        if node not in maps:
             continue
+        axes = maps[node]
         once, several = list[str](), list[str]()
         for key, qualified in reversed(_module_stack(node)):
             if ends[key] is node and qualified:
@@ -73,7 +77,8 @@ def name_layers(program: Program) -> list[Layer]:
             if taken[several[0]] > 1:
                 several = [f"{several[0]}@{taken[several[0]]}"]
         name, *aliases = once + several
-        layers.append(Layer(name, node, tuple(aliases)))
+        laid = None if is_pixels(axes) else axes
+        layers.append(Layer(name, node, map_shape(axes), tuple(aliases), axes=laid))
     return layers
 
 
@@ -107,51 +112,33 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"the nearest are {', '.join(close)}" if close else "there are none"
 
 
-def _axes(path: Iterable[fx.Node]) -> dict[fx.Node, str]:
-    """What each axis of each value runs over: N, C, H, W, or ? where it is a mixture."""
-    axes: dict[fx.Node, str] = {}
-    for node in path:
-        sources = [source for source in node.all_input_nodes if source in axes]
-        shape = getattr(node.meta["val"], "shape", ())
-        if not sources:
-            axes[node] = IMAGE_AXES
-        elif node.target is aten.permute:
-            axes[node] = "".join(axes[sources[0]][dim] for dim in node.args[1])  # type: ignore[union-attr,index]
-        elif node.target is aten.transpose:
-            order = list(axes[sources[0]])
-            left, right = node.args[1], node.args[2]
-            order[left], order[right] = order[right], order[left]  # type: ignore[index]
-            axes[node] = "".join(order)
-        elif node.target in RESHAPES or (
-            isinstance(node.meta["val"], Tensor) and all(len(axes[s]) != len(shape) for s in sources)
-        ):
-            axes[node] = _regrouped(axes[sources[0]], sources[0].meta["val"].shape, shape)
-        else:
-            like = [s for s in sources if getattr(s.meta["val"], "shape", ()) == shape]
-            axes[node] = axes[(like or sources)[0]]
-    return axes
+def _maps(path: Sequence[fx.Node]) -> dict[fx.Node, Axes]:
+    """The values that are stacks of maps with more than one pixel.
 
-
-def _regrouped(axes: str, before: Sequence[int], after: Sequence[int]) -> str:
-    """Axes after a reshape: those in front and behind whose lengths stay, channels split or joined between."""
-    shorter = min(len(before), len(after))
-    front = next((axis for axis in range(shorter) if before[axis] != after[axis]), shorter)
-    limit = shorter - front
-    behind = 0
-    while behind < limit and before[-1 - behind] == after[-1 - behind]:
-        behind += 1
-    middle = set(axes[front : len(axes) - behind])
-    letter = "C" if middle <= {"C"} else "?"
-    return axes[:front] + letter * (len(after) - front - behind) + axes[len(axes) - behind :]
-
-
-def _is_map(node: fx.Node, axes: dict[fx.Node, str]) -> bool:
-    value = node.meta["val"]
-    return isinstance(value, Tensor) and axes[node] == IMAGE_AXES and value.shape[2] * value.shape[3] > 1
+    A value that is only moved is the same map: it counts once, at the end of the module that moves it, or where it
+    was computed.
+    """
+    axes = trace_axes(path)
+    maps = {
+        node: axes[node]
+        for node in path[1:]
+        if isinstance(node.meta["val"], Tensor) and recipe(axes[node]) and prod(map_shape(axes[node])[1:]) > 1
+    }
+    ends = {stack_key: node for node in path for stack_key, _ in _module_stack(node)}
+    ending = set(ends.values())
+    for node in list(maps):
+        if node.target in MOVES and node not in ending:
+            del maps[node]
+    for node in list(maps):
+        users = [user for user in node.users if user in axes]
+        if len(users) == 1 and users[0].target in MOVES and users[0] in maps and not is_pixels(axes[node]):
+            del maps[node]
+    return maps
 
 
 def _is_value(node: fx.Node) -> bool:
-    return isinstance(node.meta["val"], (Tensor, tuple, list))
+    value = node.meta["val"]
+    return value.is_floating_point() if isinstance(value, Tensor) else isinstance(value, (tuple, list))
 
 
 def _module_stack(node: fx.Node) -> list[tuple[str, str]]:

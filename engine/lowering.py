@@ -126,13 +126,11 @@ def _stages(program: Program, forward: set[fx.Node]) -> dict[tuple[str, int], li
 def _reading(program: Program, index: int) -> list[str]:
     """What happens at a layer whose map is wanted: give back what a fold hid, and read each method."""
     primal = program.primals[index]
-    lines = list(
-        program.lines(n for n in program.graph.nodes if n.meta.get("restores") == index and not n.meta["gate"])
-    )
+    restoring = [node for node in program.graph.nodes if node.meta.get("restores") == index]
+    lines = list(program.lines(node for node in restoring if not node.meta["gate"]))
     for gate, cotangents in program.cotangents.items():
-        ct = cotangents[index]
-        restored = program.lines([ct] if "restores" in ct.meta else [])
-        call = f"self.collect_{gate}(wanted, {primal.name}, {ct.name}, out)"
+        restored = program.lines(node for node in restoring if node.meta["gate"] == gate)
+        call = f"self.collect_{gate}(wanted, {primal.name}, {cotangents[index].name}, out)"
         lines += _if(f"{gate} <= {index}", [*restored, call])
     return _if(f"first <= {index} and {index} <= last", lines)
 
@@ -186,7 +184,9 @@ def _is_size(node: fx.Node) -> bool:
 
 
 def _before_restoring(ct: fx.Node) -> fx.Node:
-    return ct.args[0] if "restores" in ct.meta else ct  # type: ignore[return-value]
+    while "restores" in ct.meta:
+        ct = ct.all_input_nodes[0]
+    return ct
 
 
 def _at_image(gate: str) -> str:

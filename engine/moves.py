@@ -7,7 +7,7 @@ from engine.program import aten
 from engine.vjps import defvjp, unbroadcast
 
 
-@defvjp(aten.reshape, aten.view, aten.flatten, aten.squeeze, aten.unsqueeze)
+@defvjp(aten.reshape, aten.view, aten.flatten, aten.unflatten, aten.squeeze, aten.unsqueeze)
 def reshape_vjp(ct, y, self, *shape):
     """Back to the shape it had."""
     return (aten.reshape(ct, self.shape),)
@@ -36,6 +36,12 @@ def permute_vjp(ct, y, self, dims):
 def transpose_vjp(ct, y, self, dim0, dim1):
     """A transposition is its own inverse."""
     return (aten.transpose(ct, dim0, dim1),)
+
+
+@defvjp(aten.swapaxes)
+def swapaxes_vjp(ct, y, self, axis0, axis1):
+    """As transpose."""
+    return transpose_vjp(ct, y, self, axis0, axis1)
 
 
 @defvjp(aten.cat)
@@ -88,3 +94,31 @@ def pad_vjp(ct, y, self, pad, mode="constant", value=None):
     if mode != "constant":
         raise NotImplementedError(f"padding in mode {mode!r}")
     return constant_pad_vjp(ct, y, self, pad)
+
+
+@defvjp(aten.expand_as)
+def expand_as_vjp(ct, y, self, other):
+    """Summed over the copies."""
+    return unbroadcast(ct, self), None
+
+
+@defvjp(aten.roll)
+def roll_vjp(ct, y, self, shifts, dims=()):
+    """Rolled back."""
+    if not dims:
+        raise NotImplementedError("a roll over everything: images of a batch must not mix")
+    return (aten.roll(ct, [-shift for shift in shifts], dims),)
+
+
+@defvjp(aten.upsample_nearest2d)
+def upsample_nearest_vjp(ct, y, input, output_size, scale_factors):
+    """Each pixel gets the sum over its copies."""
+    factors = scale_factors or (None, None)
+    return (aten.upsample_nearest2d_backward(ct, y.shape[2:], input.shape, *factors),)
+
+
+@defvjp(aten.upsample_bilinear2d)
+def upsample_bilinear_vjp(ct, y, input, output_size, align_corners, scale_factors):
+    """Each pixel gets its weights' share."""
+    factors = scale_factors or (None, None)
+    return (aten.upsample_bilinear2d_backward(ct, y.shape[2:], input.shape, align_corners, *factors),)

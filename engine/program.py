@@ -27,22 +27,20 @@ class ProgramError(AssertionError):
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A named forward value of shape [N, C, H, W] that a map can be drawn for.
+    """A named forward value that a map can be drawn for: a stack of maps, [C, H, W] for each image.
 
     `node` holds the value. Where a BatchNorm was folded into the convolution that ends here, `node` holds
-    `value * scale + shift` (per channel) instead, and the compiler gives the value back on demand.
+    `value * scale + shift` (per channel) instead; where it lies as tokens, in windows or channels last, `axes`
+    tells how. The compiler gives the value back as [N, C, H, W] on demand.
     """
 
     name: str
     node: fx.Node
+    shape: tuple[int, ...]  # [C, H, W]
     aliases: tuple[str, ...] = ()
     scale: fx.Node | None = None
     shift: fx.Node | None = None
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """[C, H, W], without the batch."""
-        return tuple(int(size) for size in self.node.meta["val"].shape[1:])
+    axes: Any = None  # None: [N, C, H, W] already
 
 
 @dataclass(eq=False)

@@ -13,8 +13,6 @@ from typing import Any
 
 import torch
 
-from engine.gates import RECTIFIER, SMOOTH
-
 aten = torch.ops.aten
 
 Rule = Callable[..., tuple[Any, ...]]
@@ -68,94 +66,6 @@ def linear_vjp(ct, y, input, weight, bias=None):
     return aten.matmul(ct, weight), None, None
 
 
-# Normalisation
-
-
-@defvjp(aten.batch_norm)
-def batch_norm_vjp(ct, y, input, weight, bias, running_mean, running_var, training, momentum, eps, cudnn_enabled):
-    """In evaluation BatchNorm is affine: multiply by weight / sqrt(running_var + eps)."""
-    scale = aten.rsqrt(running_var + eps)
-    if weight is not None:
-        scale = scale * weight
-    return ct * aten.reshape(scale, [1, -1] + [1] * (len(input.shape) - 2)), None, None, None, None
-
-
-@defvjp(aten.native_layer_norm)
-def native_layer_norm_vjp(ct, y, input, normalized_shape, weight, bias, eps):
-    """Project out the mean and the direction of the normalised value, divide by the deviation."""
-    only_input = [True, False, False]
-    grads = aten.native_layer_norm_backward(ct[0], input, normalized_shape, y[1], y[2], weight, bias, only_input)
-    return grads[0], None, None
-
-
-# Activations: gates act on these
-
-
-@defvjp(aten.relu, activation=RECTIFIER)
-def relu_vjp(ct, y, self):
-    """Pass where y > 0."""
-    return (aten.threshold_backward(ct, y, 0),)
-
-
-@defvjp(aten.hardtanh, activation=RECTIFIER)
-def hardtanh_vjp(ct, y, self, min_val=-1, max_val=1):
-    """Pass strictly between the ends. The output tells as much as the input, and is kept anyway."""
-    return (aten.hardtanh_backward(ct, y, min_val, max_val),)
-
-
-@defvjp(aten.relu6, activation=RECTIFIER)
-def relu6_vjp(ct, y, self):
-    """Pass strictly between 0 and 6."""
-    return (aten.hardtanh_backward(ct, y, 0, 6),)
-
-
-@defvjp(aten.silu, activation=SMOOTH)
-def silu_vjp(ct, y, self):
-    """With s = sigmoid(x): s (1 + x (1 - s))."""
-    return (aten.silu_backward(ct, self),)
-
-
-@defvjp(aten.gelu, activation=SMOOTH)
-def gelu_vjp(ct, y, self, approximate="none"):
-    """Φ(x) + x φ(x), or the derivative of its tanh approximation."""
-    return (aten.gelu_backward(ct, self, approximate=approximate),)
-
-
-@defvjp(aten.hardswish, activation=SMOOTH)
-def hardswish_vjp(ct, y, self):
-    """0 below -3, 1 above 3, x/3 + 1/2 between."""
-    return (aten.hardswish_backward(ct, self),)
-
-
-# Squashing functions: they weigh other values, and keep their derivative under every gate
-
-
-@defvjp(aten.sigmoid)
-def sigmoid_vjp(ct, y, self):
-    """y (1 - y)."""
-    return (aten.sigmoid_backward(ct, y),)
-
-
-@defvjp(aten.hardsigmoid)
-def hardsigmoid_vjp(ct, y, self):
-    """1/6 strictly between -3 and 3."""
-    return (aten.hardsigmoid_backward(ct, self),)
-
-
-@defvjp(aten.tanh)
-def tanh_vjp(ct, y, self):
-    """1 - y²."""
-    return (aten.tanh_backward(ct, y),)
-
-
-@defvjp(aten.softmax)
-def softmax_vjp(ct, y, self, dim, dtype=None):
-    """y (ct - Σ ct y)."""
-    if dtype is not None:
-        raise NotImplementedError(f"softmax in {dtype}")
-    return (y * (ct - aten.sum(ct * y, [dim], True)),)
-
-
 # Arithmetic
 
 
@@ -197,6 +107,62 @@ def sum_vjp(ct, y, self, dim, keepdim=False, dtype=None):
     return (aten.expand(_with_dims(ct, self, dim), self.shape),)
 
 
+@defvjp(aten.neg)
+def neg_vjp(ct, y, self):
+    """-1."""
+    return (ct * -1,)
+
+
+@defvjp(aten.exp)
+def exp_vjp(ct, y, self):
+    """y."""
+    return (ct * y,)
+
+
+@defvjp(aten.sqrt)
+def sqrt_vjp(ct, y, self):
+    """1 / (2 y)."""
+    return (ct / (y * 2),)
+
+
+@defvjp(aten.rsqrt)
+def rsqrt_vjp(ct, y, self):
+    """-y³ / 2."""
+    return (ct * y * y * y * -0.5,)
+
+
+@defvjp(aten.pow)
+def pow_vjp(ct, y, self, exponent):
+    """n x^(n-1), for a number n."""
+    if not isinstance(exponent, (int, float)):
+        raise NotImplementedError("a power that is a tensor")
+    return (ct * aten.pow(self, exponent - 1) * exponent,)
+
+
+@defvjp(aten.clamp)
+def clamp_vjp(ct, y, self, min=None, max=None):
+    """Pass strictly between the ends."""
+    for bound, inside in ((min, aten.gt), (max, aten.lt)):
+        if bound is not None:
+            ct = ct * inside(self, bound)
+    return (ct,)
+
+
+@defvjp(aten.clamp_min)
+def clamp_min_vjp(ct, y, self, min):
+    """Pass strictly above the end."""
+    return clamp_vjp(ct, y, self, min)
+
+
+@defvjp(aten.linalg_vector_norm)
+def vector_norm_vjp(ct, y, self, ord=2, dim=None, keepdim=False, dtype=None):
+    """x / ‖x‖, zero where the norm is."""
+    if ord != 2 or dim is None:
+        raise NotImplementedError(f"the {ord}-norm over {'everything' if dim is None else dim}")
+    share = _with_dims(ct / aten.clamp_min(y, 1e-300) * (y > 0), self, dim)
+    return (self * share,)
+
+
 # Pooling
 
 
@@ -205,6 +171,22 @@ def max_pool2d_vjp(ct, y, self, kernel_size, stride=(), padding=(0, 0), dilation
     """Route each cotangent to the pixel that won."""
     window = (kernel_size, list(stride), list(padding), list(dilation), ceil_mode)
     return (aten.max_pool2d_with_indices_backward(ct[0], self, *window, y[1]),)
+
+
+@defvjp(aten.adaptive_max_pool2d)
+def adaptive_max_pool2d_vjp(ct, y, self, output_size):
+    """Route each cotangent to the pixel that won."""
+    return (aten.adaptive_max_pool2d_backward(ct[0], self, y[1]),)
+
+
+@defvjp(aten.amax)
+def amax_vjp(ct, y, self, dim=(), keepdim=False):
+    """Shared evenly among the elements that won."""
+    if not dim:
+        raise NotImplementedError("a maximum over everything: images of a batch must not mix")
+    won = aten.eq(self, _with_dims(y, self, dim))
+    count = aten.sum(won, list(dim), True)
+    return (_with_dims(ct, self, dim) * won / count,)
 
 
 @defvjp(aten.avg_pool2d)

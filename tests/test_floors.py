@@ -11,9 +11,11 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"program", "gates", "geometry", "render", "photo", "weights"},
-    {"vjps", "layers", "zoo"},
-    {"moves", "capture", "fold", "methods", "certificate"},
-    {"backward", "answers"},
+    {"vjps", "axes", "zoo"},
+    {"layers"},
+    {"activations", "moves", "norms", "products", "fold", "methods"},
+    {"rules"},
+    {"capture", "backward", "certificate", "answers"},
     {"compiler"},
     {"lowering"},
     {"artifact"},

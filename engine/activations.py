@@ -1,0 +1,104 @@
+"""The rules of activations, and of the squashing functions that are none.
+
+See `engine.vjps` for what a rule is, and `engine.gates` for what a gate does with an activation's.
+"""
+
+from engine.gates import RECTIFIER, SMOOTH
+from engine.program import aten
+from engine.vjps import defvjp
+
+
+@defvjp(aten.relu, activation=RECTIFIER)
+def relu_vjp(ct, y, self):
+    """Pass where y > 0."""
+    return (aten.threshold_backward(ct, y, 0),)
+
+
+@defvjp(aten.hardtanh, activation=RECTIFIER)
+def hardtanh_vjp(ct, y, self, min_val=-1, max_val=1):
+    """Pass strictly between the ends. The output tells as much as the input, and is kept anyway."""
+    return (aten.hardtanh_backward(ct, y, min_val, max_val),)
+
+
+@defvjp(aten.relu6, activation=RECTIFIER)
+def relu6_vjp(ct, y, self):
+    """Pass strictly between 0 and 6."""
+    return (aten.hardtanh_backward(ct, y, 0, 6),)
+
+
+@defvjp(aten.silu, activation=SMOOTH)
+def silu_vjp(ct, y, self):
+    """With s = sigmoid(x): s (1 + x (1 - s))."""
+    return (aten.silu_backward(ct, self),)
+
+
+@defvjp(aten.gelu, activation=SMOOTH)
+def gelu_vjp(ct, y, self, approximate="none"):
+    """Φ(x) + x φ(x), or the derivative of its tanh approximation."""
+    return (aten.gelu_backward(ct, self, approximate=approximate),)
+
+
+@defvjp(aten.hardswish, activation=SMOOTH)
+def hardswish_vjp(ct, y, self):
+    """0 below -3, 1 above 3, x/3 + 1/2 between."""
+    return (aten.hardswish_backward(ct, self),)
+
+
+@defvjp(aten.leaky_relu, activation=SMOOTH)
+def leaky_relu_vjp(ct, y, self, negative_slope=0.01):
+    """1 above zero, the slope below."""
+    return (aten.leaky_relu_backward(ct, self, negative_slope, False),)
+
+
+@defvjp(aten.prelu, activation=SMOOTH)
+def prelu_vjp(ct, y, self, weight):
+    """1 above zero, the channel's slope below."""
+    slope = aten.reshape(weight, [1, -1] + [1] * (len(self.shape) - 2))
+    return aten.where(self > 0, ct, ct * slope), None
+
+
+@defvjp(aten.elu, activation=SMOOTH)
+def elu_vjp(ct, y, self, alpha=1, scale=1, input_scale=1):
+    """scale above zero, scale α e^x below; SELU and CELU are its cases."""
+    return (aten.elu_backward(ct, alpha, scale, input_scale, False, self),)
+
+
+@defvjp(aten.mish, activation=SMOOTH)
+def mish_vjp(ct, y, self):
+    """Of x tanh(softplus(x))."""
+    return (aten.mish_backward(ct, self),)
+
+
+@defvjp(aten.softplus, activation=SMOOTH)
+def softplus_vjp(ct, y, self, beta=1, threshold=20):
+    """sigmoid(β x)."""
+    return (aten.softplus_backward(ct, self, beta, threshold),)
+
+
+# Squashing functions: they weigh other values, and keep their derivative under every gate
+
+
+@defvjp(aten.sigmoid)
+def sigmoid_vjp(ct, y, self):
+    """y (1 - y)."""
+    return (aten.sigmoid_backward(ct, y),)
+
+
+@defvjp(aten.hardsigmoid)
+def hardsigmoid_vjp(ct, y, self):
+    """1/6 strictly between -3 and 3."""
+    return (aten.hardsigmoid_backward(ct, self),)
+
+
+@defvjp(aten.tanh)
+def tanh_vjp(ct, y, self):
+    """1 - y²."""
+    return (aten.tanh_backward(ct, y),)
+
+
+@defvjp(aten.softmax)
+def softmax_vjp(ct, y, self, dim, dtype=None):
+    """y (ct - Σ ct y)."""
+    if dtype is not None:
+        raise NotImplementedError(f"softmax in {dtype}")
+    return (y * (ct - aten.sum(ct * y, [dim], True)),)
