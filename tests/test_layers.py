@@ -8,6 +8,7 @@ import torchvision
 from torch import fx, nn
 
 from engine.capture import capture
+from engine.compiler import compile_program
 from engine.layers import active_nodes, choose_layers, find_layer, name_layers, nearest, trunk_nodes
 from engine.program import Program, aten
 
@@ -172,8 +173,8 @@ def test_a_layers_shape_is_its_values_without_the_batch():
 # Axes: only [N, C, H, W] is a layer
 
 
-def test_a_permute_round_trip_keeps_the_layers_around_it():
-    """As in ConvNeXt: the values between are NHWC, and no layers."""
+def test_a_permute_round_trip_gives_each_map_once():
+    """As in ConvNeXt: what is computed channels last is a layer, and what only moves it is none of its own."""
 
     class Block(nn.Module):
         def __init__(self):
@@ -184,29 +185,73 @@ def test_a_permute_round_trip_keeps_the_layers_around_it():
             return image + F.gelu(self.linear(self.norm(image.permute(0, 2, 3, 1)))).permute(0, 3, 1, 2)
 
     network = Net(lambda n, i: head(n.after(n.block(n.stem(i)))), stem=conv(), block=Block(), after=nn.ReLU())
-    assert names(network) == ["stem", "block.permute", "block", "after"]
+    assert names(network) == ["stem", "block.norm", "block.linear", "block.gelu", "block", "after"]
 
 
-def test_square_nhwc_values_are_no_layers():
-    """All of 4, 4, 4: only following the axes tells them apart."""
+MOVES = {
+    "channels last": lambda v: v.permute(0, 2, 3, 1),
+    "columns first": lambda v: v.transpose(2, 3),
+    "negative axes": lambda v: v.permute(0, -2, -1, 1),
+    "tokens": lambda v: v.flatten(2).transpose(1, 2),
+    "windows": lambda v: v.view(-1, 4, 2, 4, 4, 2).permute(0, 2, 4, 3, 5, 1).reshape(-1, 4, 16, 4),
+    "windows in the batch": lambda v: v.view(-1, 4, 2, 4, 2, 4).permute(0, 2, 4, 3, 5, 1).reshape(-1, 16, 4),
+    "heads": lambda v: v.flatten(2).transpose(1, 2).unflatten(2, (2, 2)).transpose(1, 2),
+    "cut elsewhere": lambda v: v.flatten(2).view(-1, 4, 4, 16),
+    "four axes, mixed": lambda v: v.reshape(v.shape[0], 8, 4, 8),
+    "four axes, whole rows": lambda v: v.reshape(v.shape[0], 16, 4, 4),
+}
+
+
+@pytest.mark.parametrize("move", MOVES.values(), ids=MOVES)
+def test_a_moved_value_is_the_same_map(move):
+    """However its axes lie, the layer after the move is given back as [N, C, H, W], exactly."""
     network = Net(
-        lambda n, i: head(F.relu(F.relu(n.conv(i).permute(0, 2, 3, 1)).transpose(1, 3).transpose(2, 3))),
-        conv=conv(),
+        lambda n, i: n.head(F.relu(move(n.conv(i))).reshape(i.shape[0], -1)), conv=conv(), head=nn.Linear(256, 3)
     )
-    program = program_of(network, torch.zeros(1, 4, 4, 4))
-    assert program.layers[0].name == "conv"
-    assert [layer.node.target for layer in program.layers] == [aten.conv2d, aten.transpose, aten.relu]
+    compiled = compile_program(network.eval(), EXAMPLE, "all", ["grad_cam"]).program
+    assert [layer.name for layer in compiled.layers] == ["conv", "relu"]
+    assert compiled.layers[1].shape == (4, 8, 8)
+    image = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    seed = torch.randn(2, 3, generator=torch.Generator().manual_seed(1))
+    before, after = compiled.run(compiled.primals, image=image)
+    assert torch.equal(after, before.relu())
+    ct_before, ct_after = compiled.run(compiled.cotangents["gradient"], image=image, seed=seed)
+    assert torch.equal(ct_before, ct_after * (before > 0))
 
 
-def test_height_and_width_swapped_are_no_layers():
-    network = Net(lambda n, i: head(F.relu(n.conv(i).transpose(2, 3))), conv=conv())
-    assert names(network, torch.zeros(1, 4, 4, 4)) == ["conv"]
+def test_class_tokens_are_no_pixels():
+    class Tokens(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm, self.head = conv(), nn.LayerNorm(4), nn.Linear(4, 3)
+            self.token = nn.Parameter(torch.ones(1, 1, 4))
+
+        def forward(self, image):
+            tokens = self.conv(image).flatten(2).transpose(1, 2)
+            tokens = torch.cat([self.token.expand(image.shape[0], -1, -1), tokens], 1)
+            return self.head(self.norm(tokens)[:, 0] + F.relu(self.norm(tokens)[:, 1:]).sum(1))
+
+    program = compile_program(Tokens().eval(), EXAMPLE, "all", ["grad_cam"]).program
+    assert [layer.name for layer in program.layers] == ["conv", "cat", "norm", "norm@2", "relu"]
+    assert {layer.shape for layer in program.layers} == {(4, 8, 8)}
+    image = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    first, joined, _, second, last = program.run(program.primals, image=image)
+    assert torch.equal(first, joined)
+    assert torch.equal(second.relu(), last)
 
 
-def test_negative_axes_are_followed():
-    network = Net(lambda n, i: head(F.relu(n.conv(i).permute(0, -2, -1, 1)).permute(0, -1, 1, -2)), conv=conv())
-    program = program_of(network, torch.zeros(1, 4, 4, 4))
-    assert [layer.node.target for layer in program.layers] == [aten.conv2d, aten.permute]
+def test_a_rolled_value_is_no_map_until_it_is_rolled_back():
+    def forward(n, i):
+        rolled = F.relu(torch.roll(n.conv(i), [1, 2], [2, 3]))
+        return head(F.silu(torch.roll(rolled, [-1, -2], [2, 3])))
+
+    assert names(Net(forward, conv=conv())) == ["conv", "silu"]
+
+
+def test_what_follows_a_convolution_over_mixed_axes_is_no_layer():
+    """Its rows are no rows of the photo, and nobody knows where its pixels lie."""
+    network = Net(lambda n, i: head(n.after(n.conv(i).reshape(i.shape[0], 4, 4, 16))), conv=conv(), after=conv())
+    assert names(network) == ["conv"]
 
 
 def test_channel_shuffle_keeps_the_layers_after_it():
@@ -216,21 +261,7 @@ def test_channel_shuffle_keeps_the_layers_after_it():
 
     network = Net(lambda n, i: head(n.relu(shuffle(n.conv(i)))), conv=conv(), relu=nn.ReLU())
     found = program_of(network).layers
-    assert found[0].name == "conv" and found[-1].name == "relu"
-    assert all(len(layer.node.meta["val"].shape) == 4 for layer in found)
-
-
-def test_tokens_put_back_on_a_grid_of_mixed_axes_are_no_layers():
-    """Height and width joined and cut elsewhere: nobody knows where such a value lies on the photo."""
-    network = Net(lambda n, i: head(F.relu(n.conv(i).flatten(2).view(-1, 4, 4, 16))), conv=conv())
-    assert names(network) == ["conv"]
-
-
-@pytest.mark.parametrize("shape", [(4, 4, 16), (16, 4, 4), (8, 4, 8), (1, 8, 32)])
-def test_a_reshape_that_mixes_axes_leaves_no_layer(shape):
-    """Also one that keeps four axes: a row of its result is no row of the photo."""
-    network = Net(lambda n, i: head(F.relu(n.conv(i).reshape(i.shape[0], *shape))), conv=conv())
-    assert names(network) == ["conv"]
+    assert [layer.name for layer in found] == ["conv", "relu"]
 
 
 # Choosing and finding

@@ -47,7 +47,7 @@ def forward_half():
     conv = appended(program, aten.conv2d, image, weight)
     relu = appended(program, aten.relu, conv)
     program.logits = appended(program, aten.mean, relu, [2, 3])
-    program.layers = [Layer("conv", conv), Layer("relu", relu)]
+    program.layers = [Layer("conv", conv, (4, 6, 6)), Layer("relu", relu, (4, 6, 6))]
     return program
 
 
