@@ -1,4 +1,4 @@
-"""The command line: python -m engine list | layers | export | explain | check | show."""
+"""The command line: python -m engine list | layers | export | explain | check | show | verify."""
 
 import argparse
 import sys
@@ -11,15 +11,17 @@ import torch
 from engine.artifact import ArtifactError, Explainer, load, save
 from engine.backward import CompileError
 from engine.capture import CaptureError
-from engine.certificate import certify
+from engine.certificate import BOUNDS, certify
 from engine.compiler import compile_program
 from engine.figures import Look, answers, picture, shape_text, sheet
 from engine.methods import METHODS
 from engine.photo import PhotoError, load_photo
 from engine.program import Program
 from engine.shelf import build, open_model
+from engine.timm_models import PREFIX, REPRESENTATIVE
+from engine.verify import header, verify
 from engine.weights import WeightsError
-from engine.zoo import DEFAULT_MODEL, availability, by_family, load_model
+from engine.zoo import DEFAULT_MODEL, MODELS, availability, by_family, load_model
 
 REFUSALS = (ArtifactError, CaptureError, CompileError, PhotoError, WeightsError, ValueError, OSError)
 
@@ -130,6 +132,23 @@ def show(options: argparse.Namespace) -> int:
     return 0
 
 
+def verify_models(options: argparse.Namespace) -> int:
+    """Hold whole networks with random weights against autograd and print the table; status 1 above the bound."""
+    names = options.models or ["efficientnet_lite0", "resnet18", "timm/convnextv2_atto"]
+    if options.all:
+        names = [*MODELS, *(f"{PREFIX}{name}" for name in REPRESENTATIVE)]
+    dtype = getattr(torch, options.dtype)
+    print(f"torch {torch.__version__}, {options.dtype}, bound {BOUNDS[dtype]}, random weights\n\n{header()}")
+    kept = True
+    for name in names:
+        model = load_model(name, "random")
+        row = verify(name, model.module, model.example[:1], dtype)
+        print(row, flush=True)
+        kept &= row.kept
+    print("\nall within the bound" if kept else "\nNOT all within the bound")
+    return 0 if kept else 1
+
+
 def _outputs(program: Program, method: str | None) -> dict[str, torch.fx.Node]:
     """The values that a method reads, layer methods at the last layer."""
     outputs = {"logits": program.logits}
@@ -196,6 +215,10 @@ def _parser() -> argparse.ArgumentParser:
     command("check", check, "file")
     shown = command("show", show, "model")
     shown.add_argument("--method", choices=list(METHODS))
+    verified = command("verify", verify_models)
+    verified.add_argument("models", nargs="*", metavar="MODEL", help="names, timm/NAME included")
+    verified.add_argument("--all", action="store_true", help="all of torchvision's and timm's different designs")
+    verified.add_argument("--dtype", default="float64", choices=["float64", "float32"])
     return parser
 
 

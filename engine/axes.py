@@ -111,6 +111,18 @@ def is_pixels(axes: Axes) -> bool:
     )
 
 
+def _is_grid(axes: tuple[Axis, ...]) -> bool:
+    """Do rows and columns lie on a regular grid over the whole image? Parts of them may be channels, as where
+    blocks of pixels were stacked."""
+    if len(axes) != 4 or any(axis.lead for axis in axes) or axes[0] != whole("N", 1):
+        return False
+    for axis, letter in zip(axes[2:], "HW", strict=True):
+        within = prod(factor.size for factor in axes[1].factors if factor.letter == letter)
+        if [f for f in _merged(axis.factors) if (f.letter, f.stride) != (letter, within)]:
+            return False
+    return True
+
+
 def _pixels(value: Any) -> Axes:
     if not isinstance(value, Tensor) or value.ndim != 4:
         return None
@@ -139,7 +151,7 @@ def _after(node: fx.Node, sources: list[fx.Node], axes: dict[fx.Node, Axes]) -> 
             order[a], order[b] = order[b], order[a]
         return tuple(first[d] for d in order)
     if op in SPATIAL:
-        return _pixels(value) if is_pixels(first) else None
+        return _pixels(value) if _is_grid(first) else None
     if op in REDUCTIONS:
         return _reduced(node, first, value)
     if op is aten.select:
@@ -236,7 +248,8 @@ def _resized(axes: tuple[Axis, ...], shape: Sequence[Any]) -> Axes:
 
 
 def _reduced(node: fx.Node, axes: tuple[Axis, ...], value: Tensor) -> Axes:
-    dims = node.args[2] if node.target is aten.linalg_vector_norm else node.args[1]
+    at = 2 if node.target is aten.linalg_vector_norm else 1
+    dims = node.args[at] if len(node.args) > at else range(len(axes))
     reduced = {int(d) % len(axes) for d in dims}  # type: ignore[union-attr,arg-type]
     if value.ndim == len(axes):
         return tuple(Axis() if index in reduced else axis for index, axis in enumerate(axes))

@@ -14,7 +14,7 @@ from engine.layers import active_nodes
 from engine.program import Program, aten, op_name
 from engine.rules import ACTIVATIONS, VJPS
 
-SQUASHING = (aten.sigmoid, aten.hardsigmoid, aten.softmax, aten.tanh)
+SQUASHING = (aten.sigmoid, aten.hardsigmoid, aten.tanh, aten.softmax, aten.scaled_dot_product_attention)
 
 # What a rule may write as an operator or a method of a tensor, and the op it stands for.
 OPERATORS = {

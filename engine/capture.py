@@ -23,6 +23,8 @@ MAX_BATCH = 4096  # an upper end that export wants to know; any batch below it r
 # Calls that give their input back, in evaluation.
 IDENTITIES = (aten.clone, aten.contiguous, aten.alias, aten.dropout, aten.dropout_, aten.lift_fresh_copy)
 
+CASTS = (aten.to, aten._to_copy)  # identities too where nothing changes
+
 # What is called otherwise here: a view of a channels_last tensor is not always possible.
 SYNONYMS = {aten.view: aten.reshape, aten._unsafe_view: aten.reshape, aten.sym_size: aten.size}
 
@@ -83,6 +85,8 @@ class _Copy:
         self.values: dict[fx.Node, fx.Node] = {}  # exported node -> what it means at this point
         self.same: dict[fx.Node, fx.Node] = {}  # exported node -> the node whose tensor it is
         self.fixed: set[fx.Node] = set()  # nodes that are views, have views, or come from outside
+        self.results: dict[Any, list[fx.Node]] = {}  # what a region returns
+        self.active: set[fx.Node] = set()  # copies that depend on the image
 
     def whole(self, node: Any) -> fx.Node:
         found: fx.Node = self.same.get(node, node)
@@ -92,24 +96,34 @@ class _Copy:
         return self.values[self.whole(node)]
 
     def call(self, node: fx.Node) -> None:
+        if node.target is torch.ops.higher_order.wrap_with_autocast:
+            self.inline(node)
+            return
+        if node.target is operator.getitem and node.args[0] in self.results:
+            self.values[node] = self.results[node.args[0]][int(node.args[1])]  # type: ignore[arg-type]
+            return
         args: Any = fx.map_arg(node.args, self.value)
         kwargs: Any = fx.map_arg(node.kwargs, self.value)
         op: Any = getattr(node.target, "overloadpacket", node.target)
         name = op_name(node)
-        if op in TRAINING_NORMS or (op is aten.batch_norm and args[5]):
+        if args and args[0] in self.active and (op in TRAINING_NORMS or (op is aten.batch_norm and args[5])):
             raise CaptureError(
                 f"BatchNorm at {_path(node) or 'the top level'} runs in training mode: its output depends on the "
                 "other images of the batch. Call .eval() on the module."
             )
         if op in (aten.dropout, aten.dropout_) and args[2]:
             raise CaptureError(f"dropout at {_path(node) or 'the top level'} runs in training mode: call .eval()")
-        if op in IDENTITIES:
+        if op in IDENTITIES or (op in CASTS and args[0].meta["val"].dtype == node.meta["val"].dtype):
             self.same[node] = self.whole(node.args[0])
         elif op is operator.getitem and args[0].target is aten.batch_norm:
             self.values[node] = args[0]
         elif op is aten._native_batch_norm_legit_no_training:
             new = self.append(node, aten.batch_norm, (*args[:5], False, *args[5:], False), {})
             new.meta["val"] = node.meta["val"][0]
+        elif op is aten.expand_as and args[0].meta["val"].ndim == node.meta["val"].ndim:
+            lengths = [-1 if isinstance(length, torch.SymInt) else length for length in node.meta["val"].shape]
+            self.append(node, aten.expand, (args[0], lengths), {})
+            self.note_views(node)
         elif op in WITH_RESIDUALS:
             self.append_with_residuals(node, WITH_RESIDUALS[op], args, kwargs)
         elif name.endswith("_") and not name.startswith("_"):
@@ -122,11 +136,28 @@ class _Copy:
             self.append(node, SYNONYMS.get(op, op), args, kwargs)
             self.note_views(node)
 
+    def inline(self, node: fx.Node) -> None:
+        """Copy the calls of a region without autocast; one with it computes in another precision: refused."""
+        _, _, enabled, _, body, *arguments = node.args
+        if enabled:
+            raise CaptureError(f"autocast is switched on at {_path(node) or 'the top level'}: compile without it")
+        inner: Any = getattr(node.graph.owning_module, str(body.target))  # type: ignore[union-attr]
+        given = iter(arguments)
+        for step in inner.graph.nodes:
+            if step.op == "placeholder":
+                self.same[step] = self.whole(next(given))
+            elif step.op == "call_function":
+                self.call(step)
+            elif step.op == "output":
+                self.results[node] = [self.value(output) for output in step.args[0]]
+
     def append(self, node: fx.Node, op: Any, args: Any, kwargs: Any, meaning: fx.Node | None = None) -> fx.Node:
         if self.known_only and op not in (*VJPS, *INTEGER_OPS, operator.getitem, aten.size, aten.detach):
             raise NotFunctional(f"{op} has no rule")
         new = self.graph.call_function(op, args, kwargs)
         new.meta.update(node.meta)
+        if not self.active.isdisjoint(new.all_input_nodes):
+            self.active.add(new)
         self.values[meaning or node] = new
         return new
 
@@ -137,6 +168,8 @@ class _Copy:
         fake = fx.map_arg(args, lambda source: source.meta["val"])
         with node.meta["val"].fake_mode:
             group.meta.update(node.meta, val=op(*fake, **kwargs))
+        if not self.active.isdisjoint(group.all_input_nodes):
+            self.active.add(group)
         self.append(node, operator.getitem, (group, 0), {})
 
     def note_views(self, node: fx.Node) -> None:
@@ -157,6 +190,7 @@ def _as_program(exported: torch.export.ExportedProgram, known_only: bool = True)
             spec = specs[node.name]
             if spec.kind == InputKind.USER_INPUT:
                 new = image = copy.graph.placeholder("image")
+                copy.active.add(new)
             else:
                 name = unique(identifier(str(spec.target)), constants)
                 constants[name] = tensors[spec.target].detach()

@@ -52,6 +52,7 @@ def compile_program(
         absent = {"cam": reason} if reason else {}
         chosen = choose_methods(methods, absent)
         found = coverage(program)
+        _evaluate_constants(program)  # a standardised kernel, a mask: what is left is the image's
         folded = fold_batch_norm(program)
         _seed(program)
         for gate in gates_of(chosen):
@@ -118,14 +119,18 @@ def _prefix(gate: str) -> str:
 
 
 def _evaluate_constants(program: Program) -> None:
-    """Compute now what depends on constants alone, where the result is small."""
+    """Compute now what depends on constants alone, where the result is small or replaces as much."""
+    room: dict[fx.Node, int] = {}  # constant -> the number of elements that its value may have
     for node in list(program.graph.nodes):
         sources = node.all_input_nodes
-        if node.op != "call_function" or not sources or any(source.op != "get_attr" for source in sources):
+        if node.op == "get_attr":
+            room[node] = max(SMALL, node.meta["val"].numel())
+        if node.op != "call_function" or not sources or any(source not in room for source in sources):
             continue
-        fake = node.meta["val"]
-        if isinstance(fake, Tensor) and fake.numel() <= SMALL:
+        fake, room[node] = node.meta["val"], max(room[source] for source in sources)
+        if isinstance(fake, Tensor) and fake.numel() <= room[node]:
             (value,) = program.run([node])
             constant = program.constant(node.name, value.contiguous(), fake)
+            room[constant] = room[node]
             node.replace_all_uses_with(constant)
             program.graph.erase_node(node)

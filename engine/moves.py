@@ -52,6 +52,12 @@ def cat_vjp(ct, y, tensors, dim=0):
     return ([aten.narrow(ct, dim, s, n) for s, n in zip(starts, lengths, strict=True)],)
 
 
+@defvjp(aten.stack)
+def stack_vjp(ct, y, tensors, dim=0):
+    """Each part gets its own."""
+    return ([aten.select(ct, dim, index) for index in range(len(tensors))],)
+
+
 @defvjp(aten.split, aten.split_with_sizes, aten.chunk)
 def split_vjp(ct, y, self, split_size, dim=0):
     """The parts joined again, zero where nobody read one."""
@@ -90,9 +96,12 @@ def constant_pad_vjp(ct, y, self, pad, value=0):
 
 @defvjp(aten.pad)
 def pad_vjp(ct, y, self, pad, mode="constant", value=None):
-    """As constant_pad_nd; the other modes mirror pixels, and have no rule."""
+    """As constant_pad_nd, or back to the pixels that were mirrored or repeated."""
+    backwards = {"reflect": aten.reflection_pad2d_backward, "replicate": aten.replication_pad2d_backward}
+    if mode in backwards and len(pad) == 4 and len(self.shape) == 4:
+        return (backwards[mode](ct, self, pad),)
     if mode != "constant":
-        raise NotImplementedError(f"padding in mode {mode!r}")
+        raise NotImplementedError(f"padding {list(pad)} in mode {mode!r}")
     return constant_pad_vjp(ct, y, self, pad)
 
 

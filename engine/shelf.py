@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from engine.artifact import COMPILER, ArtifactError, Explainer, compile_model, load, save
+from engine.timm_models import PREFIX
 from engine.zoo import load_model, model_spec
 
 EXPORTED_MODELS = Path(__file__).parent.parent / "exported_models"
@@ -19,8 +20,10 @@ def open_model(name: str, weights: str = "default", folder: Path = EXPORTED_MODE
     weights: "default" or "random". A file of another compiler or torch is made anew. Raises
     WeightsError where the weights can't be had, ValueError where there is no such model.
     """
-    model_spec(name)
-    path = folder / (f"{name}.pt" if weights == "default" else f"{name}-{weights}.pt")
+    if not name.startswith(PREFIX):
+        model_spec(name)
+    file = name.replace("/", "-")
+    path = folder / (f"{file}.pt" if weights == "default" else f"{file}-{weights}.pt")
     with _building.setdefault(path, threading.Lock()):
         if path.is_file() and (explainer := _current(path)):
             return explainer

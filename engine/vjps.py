@@ -39,21 +39,29 @@ def defvjp(*ops: Any, activation: str | None = None) -> Callable[[Rule], Rule]:
 # Linear maps
 
 
+@defvjp(aten.conv1d)
+def conv1d_vjp(ct, y, input, weight, bias=None, stride=(1,), padding=(0,), dilation=(1,), groups=1):
+    """As conv2d."""
+    return conv2d_vjp(ct, y, input, weight, bias, stride, padding, dilation, groups)
+
+
 @defvjp(aten.conv2d)
 def conv2d_vjp(ct, y, input, weight, bias=None, stride=(1,), padding=(0,), dilation=(1,), groups=1):
     """The adjoint of a convolution is the transposed convolution with the same kernel."""
     size, kernel = input.shape[2:], weight.shape[2:]
-    stride, dilation = _pair(stride), _pair(dilation)
+    axes = len(size)
+    stride, dilation = _each(stride, axes), _each(dilation, axes)
     if padding == "same":
         # An odd total is padded on the right, which the slice below takes off again.
         padding = [d * (k - 1) // 2 for d, k in zip(dilation, kernel, strict=True)]
-    padding = [0, 0] if isinstance(padding, str) else _pair(padding)
+    padding = _each([0] if isinstance(padding, str) else padding, axes)
     reached = [
         (o - 1) * s - 2 * p + d * (k - 1) + 1
         for o, s, p, d, k in zip(y.shape[2:], stride, padding, dilation, kernel, strict=True)
     ]
     missing = [max(0, s - r) for s, r in zip(size, reached, strict=True)]
-    out = aten.conv_transpose2d(ct, weight, None, stride, padding, missing, groups, dilation)
+    transposed = aten.conv_transpose1d if axes == 1 else aten.conv_transpose2d
+    out = transposed(ct, weight, None, stride, padding, missing, groups, dilation)
     for dim, (wanted, found) in enumerate(zip(size, reached, strict=True), start=2):
         if found > wanted:
             out = aten.narrow(out, dim, 0, wanted)
@@ -92,6 +100,13 @@ def div_vjp(ct, y, self, other):
     """1 / b to the left, -y / b to the right."""
     left = ct / other
     return unbroadcast(left, self), unbroadcast(left * y * -1, other)
+
+
+@defvjp(aten.addcmul)
+def addcmul_vjp(ct, y, self, tensor1, tensor2, value=1):
+    """As a sum and a product."""
+    first, second = mul_vjp(ct if value == 1 else ct * value, y, tensor1, tensor2)
+    return unbroadcast(ct, self), first, second
 
 
 @defvjp(aten.mean)
@@ -241,6 +256,7 @@ def _is_one(length):
     return isinstance(length, int) and length == 1
 
 
-def _pair(value):
+def _each(value, axes):
+    """One number per axis."""
     values = [value] if isinstance(value, int) else list(value)
-    return values * 2 if len(values) == 1 else values
+    return values * axes if len(values) == 1 else values

@@ -2,21 +2,20 @@
 
 import difflib
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 from torchvision import models as torchvision_models
 
+from engine.filling import SEED, WithoutNumbers, entries, fit, randomise, randomise_statistics
 from engine.geometry import Geometry
+from engine.timm_models import PREFIX, build_timm, pretrained_timm, timm_facts
 from engine.weights import WeightsError, cache_path, fetch, read_state_dict
 
 DEFAULT_MODEL = "efficientnet_lite0"
-SEED = 0  # of random weights
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class ModelSpec:
     name: str
     title: str  # for people
     family: str
-    source: Literal["embedded", "torchvision"]  # in an installed package, or a download kept in TORCH_HOME
+    source: Literal["embedded", "torchvision", "timm"]  # in an installed package, or a download kept in TORCH_HOME
     licence: str  # of the weights
     url: str  # of the weights' file; of the project that made them where they are embedded
     megabytes: float  # size of the weights' file, in MiB
@@ -126,6 +125,11 @@ _torchvision("RegNetY", regnet_y_1_6gf="RegNetY-1.6GF", regnet_y_3_2gf="RegNetY-
 _torchvision("RegNetY", **{f"regnet_y_{n}gf": f"RegNetY-{n}GF" for n in (8, 16, 32, 128)})
 _torchvision("ConvNeXt", convnext_tiny="ConvNeXt-Tiny", convnext_small="ConvNeXt-Small")
 _torchvision("ConvNeXt", convnext_base="ConvNeXt-Base", convnext_large="ConvNeXt-Large")
+_torchvision("ViT", vit_b_16="ViT-B/16", vit_b_32="ViT-B/32", vit_l_16="ViT-L/16", vit_l_32="ViT-L/32")
+_torchvision("ViT", vit_h_14="ViT-H/14")
+_torchvision("Swin", swin_t="Swin-T", swin_s="Swin-S", swin_b="Swin-B")
+_torchvision("Swin V2", swin_v2_t="SwinV2-T", swin_v2_s="SwinV2-S", swin_v2_b="SwinV2-B")
+_torchvision("MaxViT", maxvit_t="MaxViT-T")
 
 
 def by_family() -> dict[str, list[ModelSpec]]:
@@ -156,17 +160,20 @@ def availability(name: str) -> Literal["embedded", "cached", "download"]:
 def load_model(name: str, weights: str | Path = "default", progress: bool = True) -> Model:
     """Load a network with its geometry and labels.
 
+    name: one of MODELS, or timm/NAME for any of timm's.
     weights: "default" for the published ImageNet weights, downloaded into TORCH_HOME at first use, with a
     progress bar on stderr if `progress`; "random" for numbers drawn from a fixed seed; else the path of a
     checkpoint, as `read_state_dict` takes it. Where its classes are not ImageNet's 1000, the network gets as many,
     and the labels are "class 0", "class 1", …
     Raises ValueError for an unknown name, WeightsError for weights that can't be had or don't fit.
     """
+    if name.startswith(PREFIX):
+        return _load_timm(name, weights)
     spec = model_spec(name)
     labels: list[str] = list(torchvision_models.ResNet18_Weights.DEFAULT.meta["categories"])
     module = _build(spec, len(labels))
     if weights == "random":
-        _randomise(module.to_empty(device="cpu"))
+        randomise(module)
         origin = f"random, seed {SEED}"
         return Model(module.eval(), spec, spec.geometry, labels, origin, None, "none: random numbers")
     if weights == "default":
@@ -177,25 +184,37 @@ def load_model(name: str, weights: str | Path = "default", progress: bool = True
         path = Path(weights)
         state, digest = read_state_dict(path, published=False)
         origin, licence = f"checkpoint {path.name}", "unknown: that of the checkpoint"
-        head = list(module.state_dict())[-1]  # in all of them the bias of the classes comes last
-        if head in state and state[head].shape != (len(labels),):
-            labels = [f"class {index}" for index in range(state[head].numel())]
+        head = list(module.state_dict())[-1]  # in all of them bias or weight of the classes comes last
+        if head in state and len(state[head]) != len(labels):
+            labels = [f"class {index}" for index in range(len(state[head]))]
             module = _build(spec, len(labels))
-    _fit(module, _todays_names(spec, module, state), f"{path.name} does not fit {spec.title}")
+    fit(module, _todays_names(spec, module, state), f"{path.name} does not fit {spec.title}")
     return Model(module.float().eval(), spec, spec.geometry, labels, origin, digest, licence)
 
 
-class _WithoutNumbers(TorchFunctionMode):
-    """Modules built inside have parameters on the meta device: no memory, no slow initial values.
-
-    `torch.device("meta")` would do, but RegNet computes its widths with torch.arange.
-    """
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if func in (torch.empty, torch.zeros, torch.ones):
-            kwargs = {**kwargs, "device": "meta"}
-        return func(*args, **kwargs)
+def _load_timm(name: str, weights: str | Path) -> Model:
+    architecture = name.removeprefix(PREFIX)
+    geometry, facts = timm_facts(architecture)
+    licence = facts.get("license") or "see the model's page on timm's hub"
+    source = f"https://huggingface.co/{facts.get('hf_hub_id') or 'timm'}"
+    spec = ModelSpec(name, architecture, "timm", "timm", licence, source, 0.0, 0, None, geometry)
+    classes = facts.get("num_classes") or 1000
+    digest, origin = None, f"{name} from {source}"
+    if weights == "default":
+        module = pretrained_timm(architecture)
+    else:
+        module = build_timm(architecture, classes)
+        if weights == "random":
+            randomise_statistics(module)
+            origin, licence = f"random, seed {SEED}", "none: random numbers"
+        else:
+            state, digest = read_state_dict(Path(weights), published=False)
+            fit(module, entries(state), f"{Path(weights).name} does not fit {architecture}")
+            origin, licence = f"checkpoint {Path(weights).name}", "unknown: that of the checkpoint"
+    labels = [f"class {index}" for index in range(classes)]
+    if classes == 1000:
+        labels = list(torchvision_models.ResNet18_Weights.DEFAULT.meta["categories"])
+    return Model(module.float().eval(), spec, geometry, labels, origin, digest, licence)
 
 
 def _build(spec: ModelSpec, classes: int) -> nn.Module:
@@ -203,7 +222,9 @@ def _build(spec: ModelSpec, classes: int) -> nn.Module:
     options: dict[str, Any] = {"num_classes": classes}
     if spec.family == "Inception":
         options |= {"aux_logits": False, "transform_input": True, "init_weights": False}
-    with _WithoutNumbers():
+    elif spec.family == "ViT":
+        options["image_size"] = spec.geometry.crop[0]  # it has as many positions as its weights
+    with WithoutNumbers():
         if spec.source == "torchvision":
             module: nn.Module = torchvision_models.get_model(spec.name, **options)
         else:
@@ -211,25 +232,6 @@ def _build(spec: ModelSpec, classes: int) -> nn.Module:
 
             module = timm.create_model("tf_efficientnet_lite0", **options)
     return module
-
-
-def _randomise(module: nn.Module) -> None:
-    """Draw all weights and BatchNorm statistics so that signals neither die nor drown on the way.
-
-    Statistics differ between channels: at 0 and 1, as they start, a BatchNorm folded wrongly would not show.
-    """
-    generator = torch.Generator().manual_seed(SEED)
-    for name, tensor in module.state_dict().items():
-        if not tensor.is_floating_point():
-            tensor.zero_()
-        elif tensor.dim() in (2, 4):
-            nn.init.kaiming_normal_(tensor, generator=generator)
-        elif name.endswith("running_var"):
-            tensor.uniform_(0.5, 2.0, generator=generator)
-        elif name.endswith(("weight", "layer_scale")):
-            tensor.uniform_(0.5, 1.5, generator=generator)
-        else:
-            tensor.normal_(0.0, 0.1, generator=generator)
 
 
 def _default_weights(spec: ModelSpec, progress: bool) -> Path:
@@ -251,17 +253,12 @@ def _default_weights(spec: ModelSpec, progress: bool) -> Path:
         ) from error
 
 
-def _entries(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Leave out BatchNorm's counters, which old checkpoints lack and nobody here reads."""
-    return {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
-
-
 def _todays_names(spec: ModelSpec, module: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Call the entries of published weights as the module calls them, and drop those of auxiliary heads."""
-    entries = _entries(state)
-    if spec.source == "embedded" and "_conv_stem.weight" in entries:
-        # The package has names of its own; order and shapes are those of timm, and `_fit` compares them.
-        return dict(zip(_entries(module.state_dict()), entries.values(), strict=False))
+    known = entries(state)
+    if spec.source == "embedded" and "_conv_stem.weight" in known:
+        # The package has names of its own; order and shapes are those of timm, and `fit` compares them.
+        return dict(zip(entries(module.state_dict()), known.values(), strict=False))
     for name in list(state):
         if name.startswith(("aux1.", "aux2.", "AuxLogits.")):
             del state[name]
@@ -269,21 +266,3 @@ def _todays_names(spec: ModelSpec, module: nn.Module, state: dict[str, Tensor]) 
         elif old := re.fullmatch(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)", name):
             state[old[1] + old[2]] = state.pop(name)
     return state
-
-
-def _fit(module: nn.Module, state: dict[str, Tensor], complaint: str) -> None:
-    """Put the state into a module without numbers; WeightsError names the entries that don't fit."""
-    wanted, given = _entries(module.state_dict()), _entries(state)
-    faults = {
-        "missing": [name for name in wanted if name not in given],
-        "unexpected": [name for name in given if name not in wanted],
-        "of another shape": [
-            f"{name} {tuple(given[name].shape)}, not {tuple(wanted[name].shape)}"
-            for name in wanted
-            if name in given and given[name].shape != wanted[name].shape
-        ],
-    }
-    told = [f"{len(names)} {fault} ({'; '.join(names[:3])})" for fault, names in faults.items() if names]
-    if told:
-        raise WeightsError(f"{complaint}: {', '.join(told)}")
-    module.load_state_dict(state, strict=False, assign=True)

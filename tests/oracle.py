@@ -1,6 +1,6 @@
 """Independent references: autograd through the network as its author wrote it, every activation call replaced."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,35 +11,46 @@ from torch.overrides import TorchFunctionMode
 
 from engine.program import Program, aten
 
-# Each call that is an activation, as Python code spells it: functional, method and in-place.
-ACTIVATION_CALLS = {
-    F.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_,
-    F.relu6, F.hardtanh, F.hardtanh_, F.silu, F.gelu, F.hardswish,
+# Each call that is an activation, as Python code spells it: functional, method and in-place. What writes into its
+# input stands with the call that computes the same.
+IN_PLACE = {
+    torch.relu_: torch.relu, Tensor.relu_: torch.relu, F.hardtanh_: F.hardtanh, F.leaky_relu_: F.leaky_relu,
+    F.elu_: F.elu, torch.selu_: F.selu, torch.celu_: F.celu,
 }  # fmt: skip
-CAPPED = {F.relu6, F.hardtanh, F.hardtanh_}
-ACTIVATION_OPS = (aten.relu, aten.hardtanh, aten.silu, aten.gelu, aten.hardswish)
+ACTIVATION_CALLS = {
+    F.relu, torch.relu, Tensor.relu, F.relu6, F.hardtanh, F.silu, F.gelu, F.hardswish, F.leaky_relu, F.prelu,
+    Tensor.prelu, F.elu, F.selu, torch.selu, F.celu, torch.celu, F.mish, F.softplus, *IN_PLACE,
+}  # fmt: skip
+ACTIVATION_OPS = (
+    aten.relu, aten.hardtanh, aten.relu6, aten.silu, aten.gelu, aten.hardswish, aten.leaky_relu, aten.prelu,
+    aten.elu, aten.mish, aten.softplus,
+)  # fmt: skip
 
 
 class Gate(torch.autograd.Function):
-    """y = call(x); backwards the formula of a gate, with autograd's derivative of the call."""
+    """y = call(x); backwards the formula of a gate, with autograd's derivative of the call.
+
+    Guided backprop asks for x > 0, except where both ends of the call are its own gates (hardtanh).
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, call: Callable[[Tensor], Tensor], gate: str) -> Tensor:
+    def forward(ctx: Any, x: Tensor, call: Callable[[Tensor], Tensor], gate: str, ends: bool = False) -> Tensor:
         ctx.save_for_backward(x)
-        ctx.call, ctx.gate = call, gate
+        ctx.call, ctx.gate, ctx.ends = call, gate, ends
         return call(x)
 
     @staticmethod
-    def backward(ctx: Any, ct: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, ct: Tensor) -> tuple[Tensor, None, None, None]:
         (x,) = ctx.saved_tensors
         with torch.enable_grad():
             leaf = x.detach().requires_grad_()
             (slope,) = torch.autograd.grad(ctx.call(leaf).sum(), leaf)
         if ctx.gate == "gradient":
-            return slope * ct, None, None
+            return slope * ct, None, None, None
         if ctx.gate == "deconvnet":
-            return ct * (ct > 0), None, None
-        return slope * ct * (ct > 0) * (x > 0), None, None
+            return ct * (ct > 0), None, None, None
+        passed = slope * ct * (ct > 0)
+        return passed if ctx.ends else passed * (x > 0), None, None, None
 
 
 class GateMode(TorchFunctionMode):
@@ -57,11 +68,14 @@ class GateMode(TorchFunctionMode):
                 self.sides.append(func(*args, **kwargs | {"return_indices": True})[1])
         if func not in ACTIVATION_CALLS:
             return func(*args, **kwargs)
-        kwargs.pop("inplace", None)
-        x, *rest = (args or (kwargs.pop("input"),))[: 3 if func in (F.hardtanh, F.hardtanh_) else 1]
-        self.sides.append(side(x.detach(), capped=func in CAPPED))
-        call = {torch.relu_: torch.relu, Tensor.relu_: torch.relu, F.hardtanh_: F.hardtanh}.get(func, func)
-        return Gate.apply(x, lambda t: call(t, *rest, **kwargs), self.gate)
+        call = IN_PLACE.get(func, func)
+        x, *rest = args or (kwargs.pop("input"),)
+        flag = rest.pop() if rest and isinstance(rest[-1], bool) else False  # `inplace` by its position
+        writes = kwargs.pop("inplace", flag) or func in IN_PLACE
+        self.sides.append(side(x.detach(), kinks_of(call, rest, kwargs)))
+        source = x.clone() if writes else x
+        y = Gate.apply(source, lambda t: call(t, *rest, **kwargs), self.gate, call is F.hardtanh)
+        return x.copy_(y) if writes else y
 
 
 def at_image(module: nn.Module, x: Tensor, seed: Tensor, gate: str) -> tuple[Tensor, Tensor, list[Tensor]]:
@@ -86,7 +100,7 @@ def at_nodes(
             if node.target in ACTIVATION_OPS:
                 first, rest = args[0], args[1:]
                 call = lambda t, op=node.target, rest=rest, kwargs=kwargs: op(t, *rest, **kwargs)  # noqa: E731
-                values[node] = Gate.apply(first, call, gate)
+                values[node] = Gate.apply(first, call, gate, node.target is aten.hardtanh)
             else:
                 values[node] = node.target(*args, **kwargs)
     wanted = [values[node] for node in nodes]
@@ -101,14 +115,24 @@ def activation_sides(program: Program, x: Tensor) -> list[Tensor]:
     calls = [node for node in path if node.target in (*ACTIVATION_OPS, pooling)]
     values = program.run([node if node.target is pooling else node.args[0] for node in calls], image=x)
     return [
-        value[1] if node.target is pooling else side(value, node.target is aten.hardtanh)
+        value[1] if node.target is pooling else side(value, kinks_of(node.target, node.args[1:], node.kwargs))
         for node, value in zip(calls, values, strict=True)
     ]
 
 
-def side(x: Tensor, capped: bool) -> Tensor:
-    """0 below the kink at zero, 1 above it, 2 above the kink at six."""
-    return (x > 0).int() + (x >= 6).int() if capped else (x > 0).int()
+def kinks_of(call: Any, rest: Sequence[Any], kwargs: dict[str, Any]) -> tuple[float, ...]:
+    """Where the slope of an activation jumps, and zero, where every gate does."""
+    if call in (F.hardtanh, aten.hardtanh):
+        low, high = (*rest, *(-1.0, 1.0)[len(rest) :])
+        return 0.0, kwargs.get("min_val", low), kwargs.get("max_val", high)
+    if call in (F.relu6, aten.relu6):
+        return 0.0, 6.0
+    return (-3.0, 0.0, 3.0) if call in (F.hardswish, aten.hardswish) else (0.0,)
+
+
+def side(x: Tensor, kinks: Iterable[float]) -> Tensor:
+    """How many kinks lie below each value; at an upper end the slope is that beyond it."""
+    return sum(((x >= kink if kink > 0 else x > kink).int() for kink in kinks), torch.zeros_like(x).int())
 
 
 def flips(found: list[Tensor], wanted: list[Tensor]) -> int:

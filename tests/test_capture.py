@@ -406,3 +406,44 @@ def test_a_second_compilation_gives_the_same_program():
     assert first.listing(outputs[0]) == second.listing(outputs[1])
     other = compile_program(copy.deepcopy(network), EXAMPLE).program
     assert first.listing(outputs[0]) == other.listing({str(i): node for i, node in enumerate(other.asked())})
+
+
+class Standardised(nn.Module):
+    """A convolution whose kernel is standardised at each call, as in normaliser-free networks."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4, 3)
+
+    def forward(self, image):
+        kernel = self.conv.weight
+        flat = nn.functional.batch_norm(kernel.reshape(1, 4, -1), None, None, training=True, momentum=0.0)
+        return self.head(nn.functional.conv2d(image, flat.reshape_as(kernel)).mean((2, 3)))
+
+
+def test_a_standardised_kernel_is_a_constant():
+    """Its BatchNorm runs in training mode, but over a kernel: no image of the batch is in it."""
+    network = Standardised().double().eval()
+    image = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    program = compile_program(network, image).program
+    assert not any(node.target is aten.batch_norm for node in program.graph.nodes)
+    torch.testing.assert_close(program.run([program.logits], image=image)[0], network(image), rtol=1e-12, atol=0)
+
+
+def test_a_region_without_autocast_is_part_of_the_network():
+    class Region(nn.Module):
+        def __init__(self, enabled):
+            super().__init__()
+            self.head, self.enabled = nn.Linear(3, 3), enabled
+
+        def forward(self, image):
+            with torch.autocast("cpu", enabled=self.enabled):
+                pooled = (image * image).float().mean((2, 3))
+            return self.head(pooled)
+
+    image = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    network = Region(False).eval()
+    program = compile_program(network, image).program
+    torch.testing.assert_close(program.run([program.logits], image=image)[0], network(image))
+    with pytest.raises(CaptureError, match="autocast is switched on"):
+        compile_program(Region(True).eval(), image)

@@ -254,6 +254,15 @@ def test_what_follows_a_convolution_over_mixed_axes_is_no_layer():
     assert names(network) == ["conv"]
 
 
+def test_blocks_of_pixels_stacked_as_channels_are_a_coarser_grid():
+    def stacked(image):
+        blocks = image.view(-1, 4, 4, 2, 4, 2).permute(0, 3, 5, 1, 2, 4)
+        return blocks.reshape(image.shape[0], 16, 4, 4)
+
+    network = Net(lambda n, i: head(n.after(stacked(n.conv(i)))), conv=conv(), after=conv(16))
+    assert names(network) == ["conv", "after"]
+
+
 def test_channel_shuffle_keeps_the_layers_after_it():
     def shuffle(image):
         n, c, h, w = image.shape

@@ -1,0 +1,94 @@
+"""Transformers, small: compiled = autograd at the image and at every layer, whose tokens are maps again."""
+
+from functools import partial
+
+import pytest
+import torch
+from oracle import at_image, at_nodes, deviation
+from torch import nn
+from torchvision.models import SwinTransformer, VisionTransformer
+from torchvision.models.maxvit import MaxVit
+from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformerBlockV2
+
+from engine.axes import as_map
+from engine.capture import capture
+from engine.compiler import compile_program
+from engine.gates import GATES
+from engine.geometry import Geometry
+from engine.layers import choose_layers
+from engine.lowering import lower
+
+SIDE = 32
+SWIN = {
+    "patch_size": [2, 2],
+    "embed_dim": 8,
+    "depths": [2, 2],
+    "num_heads": [2, 4],
+    "window_size": [4, 4],
+    "num_classes": 6,
+}
+NETWORKS = {
+    "vit": partial(
+        VisionTransformer, image_size=SIDE, patch_size=8, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=32,
+        num_classes=6,
+    ),
+    "swin": partial(SwinTransformer, **SWIN),
+    "swin_v2": partial(SwinTransformer, **SWIN, block=SwinTransformerBlockV2, downsample_layer=PatchMergingV2),
+    "maxvit": partial(
+        MaxVit, (SIDE, SIDE), stem_channels=8, partition_size=4, block_channels=[8, 16], block_layers=[1, 1],
+        head_dim=4, stochastic_depth_prob=0.0, num_classes=6,
+    ),
+}  # fmt: skip
+
+
+def network(name: str) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        module = NETWORKS[name]().eval()
+        for parameter in module.parameters():  # some start at zero, where nothing would be proved
+            nn.init.normal_(parameter, std=0.2)
+    return module.double()
+
+
+@pytest.mark.parametrize("layers", ["trunk", "all"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_compiled_equals_autograd(name: str, layers: str) -> None:
+    module = network(name)
+    example = torch.zeros(1, 3, SIDE, SIDE, dtype=torch.float64)
+    geometry = Geometry(SIDE, (SIDE, SIDE), "bilinear", (0.0,) * 3, (1.0,) * 3)
+    scripted = lower(compile_program(module, example, layers), [""] * 6, geometry)
+    forward = capture(module, example)
+    chosen = choose_layers(forward, layers)
+    assert len(chosen) > (6 if layers == "trunk" else 12)
+    x = torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    seed = torch.randn(2, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    for gate in GATES:
+        with torch.no_grad():
+            logits, primals, cotangents, image = scripted.probe(x, seed, gate)
+        wanted_logits, wanted_image, _ = at_image(module, x, seed, gate)
+        assert deviation(logits, wanted_logits) <= 1e-9
+        assert deviation(image, wanted_image) <= 1e-9
+        references = at_nodes(forward, [layer.node for layer in chosen], x, seed, gate)
+        for found, wanted in zip((primals, cotangents), references, strict=True):
+            for layer, value, reference in zip(chosen, found, wanted, strict=True):
+                assert tuple(value.shape) == (2, *layer.shape)
+                laid = reference if layer.axes is None else as_map(reference, layer.axes)
+                # Behind its last attention a ViT reads the class token alone: there no pixel has a cotangent.
+                assert deviation(value, laid) <= 1e-9 if laid.any() else not value.any(), layer.name
+
+
+@pytest.mark.parametrize("name", ["vit", "swin", "maxvit"])
+def test_a_token_lies_where_its_patch_is(name: str) -> None:
+    """Change one patch of the image: in the first layers, only the cell over it changes most."""
+    module = network(name)
+    example = torch.zeros(1, 3, SIDE, SIDE, dtype=torch.float64)
+    program = compile_program(module, example, "trunk", ["grad_cam"]).program
+    x = torch.randn(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    moved = x.clone()
+    moved[:, :, 8:16, 24:32] += 3
+    for index, layer in enumerate(program.layers[:4]):
+        before, after = (program.run([program.primals[index]], image=image)[0] for image in (x, moved))
+        change = (after - before).abs().sum((0, 1))
+        row, column = divmod(int(change.argmax()), layer.shape[2])
+        assert 8 <= (row + 0.5) * SIDE / layer.shape[1] <= 16, layer.name
+        assert 24 <= (column + 0.5) * SIDE / layer.shape[2] <= 32, layer.name

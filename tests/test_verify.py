@@ -1,0 +1,88 @@
+"""The table of whole networks, and timm's models by name."""
+
+import dataclasses
+
+import pytest
+import timm
+import torch
+from timm.data.config import resolve_data_config
+from torch import Tensor, nn
+
+from engine.__main__ import main
+from engine.verify import header, verify
+from engine.weights import WeightsError
+from engine.zoo import load_model
+
+EXAMPLE = torch.zeros(1, 3, 16, 16)
+
+
+class Small(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.head = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(nn.functional.silu(self.norm(self.conv(x))).mean((2, 3)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_row_is_within_the_bound(dtype: torch.dtype) -> None:
+    module = Small().eval()
+    row = verify("small", module, EXAMPLE, dtype)
+    assert row.kept
+    assert (row.gated, row.layers, row.refusal) == ("1 (1 smooth)", 3, "")
+    assert len(row.deviations) == 5
+    assert str(row).count("|") == header().splitlines()[0].count("|")
+    assert module.conv.weight.dtype == torch.float32
+
+
+def test_a_deviation_above_the_bound_is_not_kept() -> None:
+    row = verify("small", Small().eval(), EXAMPLE)
+    assert not dataclasses.replace(row, gates={**row.gates, "guided": 1e-8}).kept
+
+
+def test_a_refusal_names_the_reason() -> None:
+    class Sorted(Small):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.sort(3).values)
+
+    row = verify("sorted", Sorted().eval(), EXAMPLE)
+    assert row.kept
+    assert "no rule for 1 op(s) as called here: aten.sort" in str(row)
+    assert str(row).count("|") == header().splitlines()[0].count("|")
+
+
+def test_verify_prints_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "squeezenet1_1", "timm/resnet10t"]) == 0
+    out = capsys.readouterr().out
+    assert "| squeezenet1_1 |" in out
+    assert "| timm/resnet10t |" in out
+    assert out.endswith("all within the bound\n")
+
+
+def test_a_model_of_timm_has_timms_input_and_statistics_of_its_own() -> None:
+    model = load_model("timm/resnet10t", "random")
+    data = resolve_data_config(pretrained_cfg=timm.get_pretrained_cfg("resnet10t").to_dict())
+    assert model.geometry.crop == data["input_size"][1:]
+    assert model.geometry.interpolation == data["interpolation"]
+    assert model.geometry.mean == tuple(data["mean"])
+    assert model.geometry.resize == int(data["input_size"][1] / data["crop_pct"])
+    assert len(model.labels) == 1000
+    assert float(model.module.bn1.running_var.std()) > 0.1
+
+
+def test_a_checkpoint_of_a_timm_model(tmp_path: object) -> None:
+    path = f"{tmp_path}/mine.pth"
+    state = timm.create_model("resnet10t").state_dict()
+    torch.save(state, path)
+    loaded = load_model("timm/resnet10t", path)
+    assert torch.equal(loaded.module.fc.weight, state["fc.weight"])
+    assert loaded.sha256
+
+
+def test_what_timm_does_not_have_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match=r"timm has no model 'resnet99'; it has .*resnet"):
+        load_model("timm/resnet99", "random")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(WeightsError, match=r"timm/resnet10t: its weights could not be fetched"):
+        load_model("timm/resnet10t")
