@@ -13,6 +13,7 @@ from engine.program import Layer, Program, aten, op_name
 
 # Calls whose result does not change with the values that they are given.
 FLAT = (aten.detach, aten.new_zeros, aten.new_ones, aten.new_full, aten.zeros_like, aten.ones_like, aten.full_like)
+MIXING = (aten.scaled_dot_product_attention, aten.matmul, aten.bmm, aten.einsum, aten.softmax)
 MOVES = (*RESHAPES, *PERMUTES, *CUTS, aten.roll)
 
 
@@ -116,13 +117,17 @@ def _maps(path: Sequence[fx.Node]) -> dict[fx.Node, Axes]:
     """The values that are stacks of maps with more than one pixel.
 
     A value that is only moved is the same map: it counts once, at the end of the module that moves it, or where it
-    was computed.
+    was computed. Tokens that are never read again, as those of pixels behind a ViT's last attention, are no map.
     """
     axes = trace_axes(path)
+    read = _pixels_read(path, axes)
     maps = {
         node: axes[node]
         for node in path[1:]
-        if isinstance(node.meta["val"], Tensor) and recipe(axes[node]) and prod(map_shape(axes[node])[1:]) > 1
+        if isinstance(node.meta["val"], Tensor)
+        and node in read
+        and recipe(axes[node])
+        and prod(map_shape(axes[node])[1:]) > 1
     }
     ends = {stack_key: node for node in path for stack_key, _ in _module_stack(node)}
     ending = set(ends.values())
@@ -134,6 +139,27 @@ def _maps(path: Sequence[fx.Node]) -> dict[fx.Node, Axes]:
         if len(users) == 1 and users[0].target in MOVES and users[0] in maps and not is_pixels(axes[node]):
             del maps[node]
     return maps
+
+
+def _pixels_read(path: Sequence[fx.Node], axes: dict[fx.Node, Axes]) -> set[fx.Node]:
+    """The values of which more than class tokens reaches the logits."""
+    read = set[fx.Node]()
+    for node in reversed(path):
+        users = [user for user in node.users if user in axes]
+        if not users or any(_reads_pixels(node, user, axes, read) for user in users):
+            read.add(node)
+    return read
+
+
+def _reads_pixels(node: fx.Node, user: fx.Node, axes: dict[fx.Node, Axes], read: set[fx.Node]) -> bool:
+    leads = [index for index, axis in enumerate(axes[node] or ()) if axis.lead]
+    if len(leads) != 1:
+        return True
+    at, lead = leads[0], (axes[node] or ())[leads[0]].lead
+    if user.target is aten.select and int(user.args[1]) % len(axes[node] or ()) == at:  # type: ignore[arg-type]
+        return not 0 <= int(user.args[2]) < lead  # type: ignore[arg-type]
+    keeps_tokens_apart = user.target not in MIXING and any(axis.lead == lead for axis in axes[user] or ())
+    return user in read if keeps_tokens_apart else True
 
 
 def _is_value(node: fx.Node) -> bool:
