@@ -53,7 +53,7 @@ def leaky_relu_vjp(ct, y, self, negative_slope=0.01):
 @defvjp(aten.prelu, activation=SMOOTH)
 def prelu_vjp(ct, y, self, weight):
     """1 above zero, the channel's slope below."""
-    slope = aten.reshape(weight, [1, -1] + [1] * (len(self.shape) - 2))
+    slope = aten.reshape(weight, [1, -1] + [1] * (len(self.shape) - 2) if len(self.shape) > 1 else [-1])
     return aten.where(self > 0, ct, ct * slope), None
 
 

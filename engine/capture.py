@@ -20,10 +20,11 @@ class CaptureError(ValueError):
 MAX_BATCH = 4096  # an upper end that export wants to know; any batch below it runs
 
 
-# Calls that give their input back, in evaluation.
-IDENTITIES = (aten.clone, aten.contiguous, aten.alias, aten.dropout, aten.dropout_, aten.lift_fresh_copy)
-
-CASTS = (aten.to, aten._to_copy)  # identities too where nothing changes
+# Calls that give their input back, in evaluation; that copy it, so that writing into one leaves the other; that do
+# either.
+IDENTITIES = (aten.alias, aten.dropout, aten.dropout_)
+COPIES = (aten.clone, aten.lift_fresh_copy, aten._to_copy)
+EITHER = (aten.contiguous, aten.to)
 
 # What is called otherwise here: a view of a channels_last tensor is not always possible.
 SYNONYMS = {aten.view: aten.reshape, aten._unsafe_view: aten.reshape, aten.sym_size: aten.size}
@@ -113,8 +114,12 @@ class _Copy:
             )
         if op in (aten.dropout, aten.dropout_) and args[2]:
             raise CaptureError(f"dropout at {_path(node) or 'the top level'} runs in training mode: call .eval()")
-        if op in IDENTITIES or (op in CASTS and args[0].meta["val"].dtype == node.meta["val"].dtype):
+        if op in IDENTITIES:
             self.same[node] = self.whole(node.args[0])
+        elif op in (*COPIES, *EITHER) and args[0].meta["val"].dtype == node.meta["val"].dtype:
+            self.values[node] = args[0]
+            if op in EITHER:
+                self.fixed |= {node, self.whole(node.args[0])}
         elif op is operator.getitem and args[0].target is aten.batch_norm:
             self.values[node] = args[0]
         elif op is aten._native_batch_norm_legit_no_training:

@@ -31,8 +31,11 @@ def _foldable(program: Program, conv: fx.Node, norm: fx.Node) -> bool:
     parameters = [a for a in (*conv.args[1:3], *norm.args[1:5]) if isinstance(a, fx.Node)]
     if not alone or any(a.op != "get_attr" for a in parameters):
         return False
-    if not any(layer.node is conv for layer in program.layers):
+    ending = [layer for layer in program.layers if layer.node is conv]
+    if not ending:
         return True
+    if any(layer.scale is not None for layer in ending):
+        return False  # a fold has hidden a layer here already, and knows one way back
     scale, shift, mean, deviation = _affine(program, norm)
     size = (mean.abs() + deviation).max()
     return bool((scale != 0).all() and ((shift / scale).abs().max() <= LOSS * size))

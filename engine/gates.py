@@ -31,8 +31,8 @@ def guided(rule: Callable[..., Any], kind: str, ct: Any, y: Any, x: Any, *args: 
     A rectifier's derivative is zero below zero by itself; a smooth activation's is not, so there the mask is
     explicit. Springenberg et al. 2015.
     """
-    (passed,) = rule(aten.relu(ct), y, x, *args, **kwargs)
-    return (passed if kind == RECTIFIER else passed * (x > 0),)
+    passed, *rest = rule(aten.relu(ct), y, x, *args, **kwargs)
+    return (passed if kind == RECTIFIER else passed * (x > 0), *rest)
 
 
 GATES: dict[str, Gate] = {gate.__name__: gate for gate in (gradient, deconvnet, guided)}

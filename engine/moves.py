@@ -81,6 +81,19 @@ def select_vjp(ct, y, self, dim, index):
     return (aten.select_backward(ct, self.shape, dim, index),)
 
 
+@defvjp(aten.slice_scatter)
+def slice_scatter_vjp(ct, y, self, src, dim=0, start=None, end=None, step=1):
+    """What was written over gets nothing; what was written gets its slice."""
+    left = aten.slice_scatter(ct, aten.zeros_like(src), dim, start, end, step)
+    return left, aten.slice(ct, dim, start, end, step)
+
+
+@defvjp(aten.select_scatter)
+def select_scatter_vjp(ct, y, self, src, dim, index):
+    """As slice_scatter, of one."""
+    return aten.select_scatter(ct, aten.zeros_like(src), dim, index), aten.select(ct, dim, index)
+
+
 @defvjp(aten.constant_pad_nd)
 def constant_pad_vjp(ct, y, self, pad, value=0):
     """Padding by a constant, backwards: cut it off. What a negative width cut off is zero."""
@@ -123,11 +136,4 @@ def roll_vjp(ct, y, self, shifts, dims=()):
 def upsample_nearest_vjp(ct, y, input, output_size, scale_factors):
     """Each pixel gets the sum over its copies."""
     factors = scale_factors or (None, None)
-    return (aten.upsample_nearest2d_backward(ct, y.shape[2:], input.shape, *factors),)
-
-
-@defvjp(aten.upsample_bilinear2d)
-def upsample_bilinear_vjp(ct, y, input, output_size, align_corners, scale_factors):
-    """Each pixel gets its weights' share."""
-    factors = scale_factors or (None, None)
-    return (aten.upsample_bilinear2d_backward(ct, y.shape[2:], input.shape, align_corners, *factors),)
+    return (aten.upsample_nearest2d_backward(ct, list(y.shape[2:]), list(input.shape), *factors),)

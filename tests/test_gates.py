@@ -31,6 +31,11 @@ def silu_slope(x):
     return s + x * s * (1 - s)
 
 
+def mish_slope(x):
+    t, s = np.tanh(np.log1p(np.exp(x))), 1 / (1 + np.exp(-x))
+    return t + x * s * (1 - t**2)
+
+
 def gelu_tanh_slope(x):
     inner = np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)
     t = np.tanh(inner)
@@ -50,6 +55,14 @@ ACTIVATION_CASES = {
     "hardswish": (
         aten.hardswish, (), {}, lambda x: np.where(x < -3, 0, np.where(x > 3, 1, x / 3 + 0.5)), lambda x: x > 0,
     ),
+    "leaky relu": (aten.leaky_relu, (0.2,), {}, lambda x: np.where(x > 0, 1, 0.2), lambda x: x > 0),
+    "prelu": (
+        aten.prelu, (torch.tensor([0.3], dtype=torch.float64),), {}, lambda x: np.where(x > 0, 1, 0.3),
+        lambda x: x > 0,
+    ),
+    "elu": (aten.elu, (1.5,), {}, lambda x: np.where(x > 0, 1, 1.5 * np.exp(np.minimum(x, 0))), lambda x: x > 0),
+    "mish": (aten.mish, (), {}, mish_slope, lambda x: x > 0),
+    "softplus": (aten.softplus, (2.0, 40.0), {}, lambda x: 1 / (1 + np.exp(-2 * x)), lambda x: x > 0),
 }  # fmt: skip
 
 # An activation with a kink is asked at the kink too; hardswish, whose slope jumps at ±3, is not.
@@ -65,7 +78,7 @@ def gated(gate, name):
     ct[::7] = 0
     tensor = torch.from_numpy(x)
     y = op(tensor, *args, **kwargs)
-    (passed,) = GATES[gate](VJPS[op], ACTIVATIONS[op], torch.from_numpy(ct), y, tensor, *args, **kwargs)
+    passed, *_ = GATES[gate](VJPS[op], ACTIVATIONS[op], torch.from_numpy(ct), y, tensor, *args, **kwargs)
     return passed.numpy(), x, ct, slope(x), lets_through(x)
 
 

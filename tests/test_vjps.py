@@ -241,6 +241,9 @@ CASES = [
     case(aten.pad, x(2, 3, 4, 5), [3, 1, 2, 0], "replicate"),
     case(aten.addcmul, x(2, 3, 4, 5), x(2, 3, 4, 5), x(2, 3, 4, 5)),
     case(aten.addcmul, x(1, 3, 1, 1), x(3, 1, 1), x(2, 3, 4, 5), value=0.5),
+    case(aten.slice_scatter, x(2, 6, 4, 5), x(2, 2, 4, 5), 1, 1, 3),
+    case(aten.slice_scatter, x(2, 6, 4, 5), x(2, 3, 4, 5), 1, 0, 6, 2),
+    case(aten.select_scatter, x(2, 3, 4, 5), x(2, 4, 5), 1, -1),
     case(aten.neg, x(2, 3, 4, 5)),
     case(aten.exp, x(2, 3, 4, 5)),
     case(aten.sqrt, positive(2, 3, 4, 5)),
@@ -288,8 +291,6 @@ CASES = [
     case(aten.roll, x(2, 3, 4, 5), [1, -2], [2, 3]),
     case(aten.upsample_nearest2d, x(2, 3, 4, 5), [8, 10], None),
     case(aten.upsample_nearest2d, x(2, 3, 4, 5), None, [2.0, 1.5]),
-    case(aten.upsample_bilinear2d, x(2, 3, 4, 5), [9, 7], False, None),
-    case(aten.upsample_bilinear2d, x(2, 3, 4, 5), None, True, [2.0, 3.0]),
 ]
 
 
