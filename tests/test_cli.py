@@ -1,6 +1,8 @@
 """The command line, as people type it."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -70,6 +72,31 @@ def test_an_exported_file_keeps_its_certificate(lite: Path, capsys: pytest.Captu
     assert status == 0
     assert out.count("(bound 1e-05") == 3
     assert out.endswith("kept\n")
+
+
+CONSUMER = """
+import sys, torch
+net = torch.jit.load(sys.argv[1])
+x = net.preprocess(torch.load(sys.argv[2], weights_only=True))
+seed = net.one_hot(282)
+answers = [net.forward(x), net.explain(x, seed, "grad_cam", -1), net.explain(x, seed, "guided_backprop", -1)]
+torch.save(answers, sys.argv[3])
+assert not {"engine", "torchvision", "timm"} & {name.split(".")[0] for name in sys.modules}
+"""
+
+
+def test_the_exported_file_needs_torch_alone(lite: Path, tmp_path: Path) -> None:
+    photo = torch.from_numpy(skimage.data.chelsea())
+    torch.save(photo, tmp_path / "photo")
+    (tmp_path / "consumer.py").write_text(CONSUMER)
+    command = [sys.executable, "-W", "ignore", "consumer.py", str(lite), "photo", "answers"]
+    subprocess.run(command, check=True, cwd=tmp_path, timeout=120)
+    logits, cam, guided = torch.load(tmp_path / "answers", weights_only=True)
+    explainer = load(lite)
+    x, seed = explainer.preprocess(photo), explainer.one_hot("tiger cat")
+    torch.testing.assert_close(logits, explainer.forward(x), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(cam, explainer.explain(x, seed, "grad_cam"), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(guided, explainer.explain(x, seed, "guided_backprop"), rtol=1e-5, atol=1e-6)
 
 
 def test_a_file_whose_maps_are_off_does_not_pass_the_check(
