@@ -138,7 +138,7 @@ def _after(node: fx.Node, sources: list[fx.Node], axes: dict[fx.Node, Axes]) -> 
     args, op = node.args, node.target
     if not isinstance(value, Tensor):
         value = value[0]  # of several results, which differ in the length of an axis at most
-    if op is operator.getitem or op in (*CUTS, aten.pad, aten.constant_pad_nd):
+    if op is operator.getitem or (op in (*CUTS, aten.pad, aten.constant_pad_nd) and op is not aten.select):
         return _resized(first, value.shape)
     if op in RESHAPES:
         return _regrouped(first, value.shape)
@@ -213,6 +213,10 @@ def _regrouped(axes: tuple[Axis, ...], shape: Sequence[Any]) -> Axes:
             result.append(tokens[factors[0].letter])
         else:
             result.append(Axis(tuple(factors)))
+    # Channels lie nowhere: where one axis holds them all, their order is as good as any.
+    holding = [i for i, axis in enumerate(result) if "C" in {factor.letter for factor in axis.factors}]
+    if len(holding) == 1 and {factor.letter for factor in result[holding[0]].factors} == {"C"}:
+        result[holding[0]] = whole("C", _length(result[holding[0]]))
     return None if pending else tuple(result)
 
 

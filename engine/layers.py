@@ -13,7 +13,8 @@ from engine.program import Layer, Program, aten, op_name
 
 # Calls whose result does not change with the values that they are given.
 FLAT = (aten.detach, aten.new_zeros, aten.new_ones, aten.new_full, aten.zeros_like, aten.ones_like, aten.full_like)
-MIXING = (aten.scaled_dot_product_attention, aten.matmul, aten.bmm, aten.einsum, aten.softmax)
+PRODUCTS = (aten.scaled_dot_product_attention, aten.matmul, aten.bmm)
+MIXING = (*PRODUCTS, aten.einsum, aten.softmax)
 MOVES = (*RESHAPES, *PERMUTES, *CUTS, aten.roll)
 
 
@@ -158,8 +159,10 @@ def _reads_pixels(node: fx.Node, user: fx.Node, axes: dict[fx.Node, Axes], read:
     at, lead = leads[0], (axes[node] or ())[leads[0]].lead
     if user.target is aten.select and int(user.args[1]) % len(axes[node] or ()) == at:  # type: ignore[arg-type]
         return not 0 <= int(user.args[2]) < lead  # type: ignore[arg-type]
-    keeps_tokens_apart = user.target not in MIXING and any(axis.lead == lead for axis in axes[user] or ())
-    return user in read if keeps_tokens_apart else True
+    # A product mixes the tokens of its later operands; each of its first one's has a row of the result.
+    keeps_tokens_apart = user.target not in MIXING or (user.target in PRODUCTS and node not in user.args[1:])
+    same_tokens = any(axis.lead == lead for axis in axes[user] or ())
+    return user in read if keeps_tokens_apart and same_tokens else True
 
 
 def _is_value(node: fx.Node) -> bool:

@@ -489,3 +489,26 @@ def test_naming_twice_gives_the_same(resnet50):
     assert [(one.name, one.node, one.aliases) for one in again] == [
         (one.name, one.node, one.aliases) for one in resnet50.layers
     ]
+
+
+def test_colours_taken_apart_and_joined_again_are_the_image():
+    """As GoogLeNet scales its input: what follows is a layer like any other."""
+
+    def scaled(image):
+        return torch.cat([(image[:, index] * (index + 1)).unsqueeze(1) for index in range(4)], 1)
+
+    network = Net(lambda n, i: head(n.relu(n.conv(scaled(i)))), conv=conv(), relu=nn.ReLU())
+    assert names(network)[-3:] == ["cat", "conv", "relu"]
+
+
+def test_shuffled_channels_stay_shuffled():
+    """A primal is what the module returned, its channels in their order."""
+
+    def shuffled(value):
+        return value.view(-1, 2, 2, 8, 8).transpose(1, 2).reshape(-1, 4, 8, 8)
+
+    network = Net(lambda n, i: head(shuffled(n.conv(i)).relu()), conv=conv())
+    program = compile_program(network.eval(), EXAMPLE, "all", ["grad_cam"]).program
+    image = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    first, last = program.run([program.primals[0], program.primals[-1]], image=image)
+    assert torch.equal(last, first[:, [0, 2, 1, 3]].relu())

@@ -73,7 +73,11 @@ def test_compiled_equals_autograd(name: str, layers: str) -> None:
             for layer, value, reference in zip(chosen, found, wanted, strict=True):
                 assert tuple(value.shape) == (2, *layer.shape)
                 laid = reference if layer.axes is None else as_map(reference, layer.axes)
-                assert deviation(value, laid) <= 1e-9, layer.name
+                if layers == "all" and not laid.any():
+                    # The output of a ViT's last attention, of which the class token alone is read.
+                    assert layer.name.endswith("scaled_dot_product_attention") and not value.any()
+                else:
+                    assert deviation(value, laid) <= 1e-9, layer.name
 
 
 @pytest.mark.parametrize("name", ["vit", "swin", "maxvit"])
