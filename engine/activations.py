@@ -59,7 +59,7 @@ def prelu_vjp(ct, y, self, weight):
 
 @defvjp(aten.elu, activation=SMOOTH)
 def elu_vjp(ct, y, self, alpha=1, scale=1, input_scale=1):
-    """scale above zero, scale α e^x below; SELU and CELU are its cases."""
+    """scale above zero, scale α e^x below."""
     return (aten.elu_backward(ct, alpha, scale, input_scale, False, self),)
 
 
