@@ -159,6 +159,8 @@ class _Copy:
     def append(self, node: fx.Node, op: Any, args: Any, kwargs: Any, meaning: fx.Node | None = None) -> fx.Node:
         if self.known_only and op not in (*VJPS, *INTEGER_OPS, operator.getitem, aten.size, aten.detach):
             raise NotFunctional(f"{op} has no rule")
+        if op in (aten.clamp, aten.clamp_min):
+            op, args, kwargs = _plain_name(op, args, kwargs)
         new = self.graph.call_function(op, args, kwargs)
         new.meta.update(node.meta)
         if not self.active.isdisjoint(new.all_input_nodes):
@@ -217,6 +219,17 @@ def _as_program(exported: torch.export.ExportedProgram, known_only: bool = True)
             f"the module returns {list(logits.meta['val'].shape)}, a classifier returns [N, classes]"
         )
     return Program(copy.graph, constants, image, logits)
+
+
+def _plain_name(op: Any, args: Any, kwargs: Any) -> tuple[Any, Any, Any]:
+    """A ReLU or a ReLU6 that is written as a clamp is called what it is, so that gates act on it."""
+    low, high = (*args[1:], *[None] * 2)[:2]
+    ends = kwargs.get("min", low), kwargs.get("max", high)
+    if ends == (0, None):
+        return aten.relu, args[:1], {}
+    if ends == (0, 6):
+        return aten.hardtanh, (args[0], 0.0, 6.0), {}
+    return op, args, kwargs
 
 
 def _path(node: fx.Node) -> str:

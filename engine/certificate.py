@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from engine.gates import RECTIFIER
 from engine.rules import ACTIVATIONS
 
 BOUNDS = {torch.float64: 1e-9, torch.float32: 1e-5}
@@ -21,32 +22,34 @@ class GatedActivation(torch.autograd.Function):
     """An activation whose backward pass is a gate, stated with autograd's own derivative of the call."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, call: Callable[[Tensor], Tensor], gate: str) -> Tensor:
+    def forward(ctx: Any, x: Tensor, call: Callable[[Tensor], Tensor], gate: str, kind: str) -> Tensor:
         """y = call(x)."""
         ctx.save_for_backward(x)
-        ctx.call, ctx.gate = call, gate
+        ctx.call, ctx.gate, ctx.kind = call, gate, kind
         return call(x)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
         """The gate's formula, for any activation."""
         (ct,), (x,) = grads, ctx.saved_tensors
         if ctx.gate == "deconvnet":
-            return torch.where(ct > 0, ct, 0), None, None
+            return torch.where(ct > 0, ct, 0), None, None, None
         with torch.enable_grad():
             leaf = x.detach().requires_grad_()
             (slope,) = torch.autograd.grad(ctx.call(leaf).sum(), leaf)
-        return torch.where((ct > 0) & (x > 0), slope * ct, 0), None, None
+        # Between its ends a rectifier passes all, as hardtanh does from -1 on; the slope is zero elsewhere.
+        passes = ct > 0 if ctx.kind == RECTIFIER else (ct > 0) & (x > 0)
+        return torch.where(passes, slope * ct, 0), None, None, None
 
 
 def reference(module: torch.jit.ScriptModule, x: Tensor, seed: Tensor, gate: str) -> tuple[Tensor, Tensor]:
     """Logits, and the cotangent at the image under `gate`, by autograd through the file's forward pass."""
-    gated = {f"aten::{op.__name__}" for op in ACTIVATIONS} if gate != "gradient" else set()
+    kinds = {f"aten::{op.__name__}": kind for op, kind in ACTIVATIONS.items()} if gate != "gradient" else {}
 
     def call(kind: str, function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
-        if kind in gated:
+        if kind in kinds:
             rest = args[1:]
-            return GatedActivation.apply(args[0], lambda x: function(x, *rest, **kwargs), gate)
+            return GatedActivation.apply(args[0], lambda x: function(x, *rest, **kwargs), gate, kinds[kind])
         return function(*args, **kwargs)
 
     with torch.inference_mode(False), torch.enable_grad():

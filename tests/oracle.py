@@ -21,6 +21,10 @@ ACTIVATION_CALLS = {
     F.relu, torch.relu, Tensor.relu, F.relu6, F.hardtanh, F.silu, F.gelu, F.hardswish, F.leaky_relu, F.prelu,
     Tensor.prelu, F.elu, F.selu, torch.selu, F.celu, torch.celu, F.mish, F.softplus, *IN_PLACE,
 }  # fmt: skip
+CLAMPS = {
+    torch.clamp: torch.relu, Tensor.clamp: torch.relu, Tensor.clamp_: torch.relu_, torch.clamp_min: torch.relu,
+    Tensor.clamp_min: torch.relu, Tensor.clamp_min_: torch.relu_,
+}  # fmt: skip
 ACTIVATION_OPS = (
     aten.relu, aten.hardtanh, aten.relu6, aten.silu, aten.gelu, aten.hardswish, aten.leaky_relu, aten.prelu,
     aten.elu, aten.mish, aten.softplus,
@@ -66,6 +70,9 @@ class GateMode(TorchFunctionMode):
         if func is F.max_pool2d:
             with torch.no_grad():
                 self.sides.append(func(*args, **kwargs | {"return_indices": True})[1])
+        given = dict(zip(("min", "max"), args[1:], strict=False)) | kwargs
+        if func in CLAMPS and given == {"min": 0}:
+            func, args, kwargs = CLAMPS[func], args[:1], {}  # a ReLU by another name
         if func not in ACTIVATION_CALLS:
             return func(*args, **kwargs)
         call = IN_PLACE.get(func, func)

@@ -41,6 +41,11 @@ class Methods(Net):
         return self.classify(self.second(self.first(x).relu()).relu_())
 
 
+class Clamped(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classify(self.second(self.first(x).clamp(min=0)).clamp_min_(0))
+
+
 class InPlace(Net):
     def forward(self, x: Tensor) -> Tensor:
         return self.classify(F.relu(self.second(self.inplace(self.first(x))), inplace=True))
@@ -75,7 +80,7 @@ def activated(call: nn.Module) -> nn.Module:
 
 
 NETWORKS = {
-    "functional ReLU": Functional, "ReLU as a method": Methods, "in-place ReLU": InPlace,
+    "functional ReLU": Functional, "ReLU as a method": Methods, "in-place ReLU": InPlace, "a clamp": Clamped,
     "ReLU whose input is shared": SharedInput, "reused modules": Reused, "ReLU in the head": InTheHead,
     "ReLU6": lambda: activated(nn.ReLU6()), "SiLU": lambda: activated(nn.SiLU(inplace=True)),
     "GELU": lambda: activated(nn.GELU()), "Hardswish": lambda: activated(nn.Hardswish()),

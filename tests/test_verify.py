@@ -86,3 +86,15 @@ def test_what_timm_does_not_have_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(WeightsError, match=r"timm/resnet10t: its weights could not be fetched"):
         load_model("timm/resnet10t")
+
+
+def test_a_certificate_knows_every_kind_of_activation() -> None:
+    """The certificate's own formula agrees with the gates at hardtanh, which is open below zero too."""
+
+    class Bounded(Small):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(nn.functional.hardtanh(self.norm(self.conv(x))).clamp(min=0).mean((2, 3)))
+
+    row = verify("bounded", Bounded().eval(), torch.zeros(1, 3, 16, 16))
+    assert row.gated == "2 (0 smooth)"
+    assert row.kept
