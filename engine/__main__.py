@@ -90,6 +90,7 @@ def explain(options: argparse.Namespace) -> int:
         question += f" rather than {explainer.labels[other]}"
     else:
         seed = explainer.one_hot(target)
+    window = explainer.geometry.window(*photo.shape[:2])
     look = Look(view=options.view, gray=options.gray)
     title = f"{METHODS[options.method].title}: {question}" if options.method in METHODS else None
     attribution = answers(explainer, photo, seed, [options.method])[options.method]
@@ -98,9 +99,10 @@ def explain(options: argparse.Namespace) -> int:
     elif METHODS[options.method].at == "layer":
         index = explainer.layer_index(-1 if options.layer == "last" else options.layer)
         title = f"{title}, {explainer.layers[index]}"
-        result = picture(explainer, photo, attribution[index], look)
+        result = picture(photo, window, attribution[index], look, at_image=False)
     else:
-        result = picture(explainer, photo, attribution[0] if attribution.shape[0] == 1 else attribution, look)
+        one = attribution[0] if METHODS[options.method].at == "pooled" else attribution
+        result = picture(photo, window, one, look, METHODS[options.method].at == "image")
     encoded, data = cv2.imencode(Path(options.output).suffix or ".png", cv2.cvtColor(result, cv2.COLOR_RGB2BGR))
     if not encoded:
         raise ValueError(f"{options.output}: no picture format; use .png or .jpg")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.artifact import Explainer
+from engine.geometry import Window
 from engine.render import Picture, View, contact_sheet, gradient_picture, on_photo, overlay, unit
 
 # The largest of a gradient's values is many times the rest, so pictures scale by this percentile and clip there.
@@ -34,14 +35,20 @@ def answers(
     return {name: answer[0].float().cpu().numpy() for name, answer in found.items()}
 
 
-def picture(explainer: Explainer, photo: NDArray[np.uint8], attribution: NDArray[Any], look: Look) -> Picture:
+def picture(
+    photo: NDArray[np.uint8], window: Window, attribution: NDArray[Any], look: Look, at_image: bool
+) -> Picture:
     """Draw one attribution: a signed one [C, S, S] as a picture of the network's input, a map [S, S] as a heatmap
-    on the photo, where the network saw it."""
+    on the photo [H, W, 3], where the network saw it.
+
+    window: the part of the photo that the network saw. at_image: whether the map is one of the image itself
+    (saliency), which is as spiky as the gradient that it comes from; the maps of layers are smooth.
+    """
     if attribution.ndim == 3:
         return gradient_picture(attribution, look.view, look.gray, robust_scale(attribution, look.gray))
-    window = explainer.geometry.window(*photo.shape[:2])
-    placed, seen = on_photo(attribution, window, photo.shape[:2])
-    return overlay(photo, unit(placed), seen, look.strength, look.colormap)
+    heat = unit(attribution, robust_scale(attribution) if at_image else None)
+    placed, seen = on_photo(heat, window, photo.shape[:2])
+    return overlay(photo, placed, seen, look.strength, look.colormap)
 
 
 def robust_scale(attribution: NDArray[Any], gray: bool = False) -> float:
@@ -54,9 +61,10 @@ def sheet(
     explainer: Explainer, photo: NDArray[np.uint8], stack: NDArray[Any], look: Look, title: str | None = None
 ) -> Picture:
     """Every layer's picture with its name and shape: stack [L, S, S] or [L, C, S, S]."""
+    window = explainer.geometry.window(*photo.shape[:2])
     layers = explainer.manifest["layers"]
     captions = [f"{layer['name']}\n{shape_text(layer['shape'])}" for layer in layers]
-    pictures = [picture(explainer, photo, attribution, look) for attribution in stack]
+    pictures = [picture(photo, window, attribution, look, False) for attribution in stack]
     return contact_sheet(pictures, captions, title=title)
 
 

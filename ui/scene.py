@@ -10,13 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import METHODS, Explainer
+from engine.figures import Look, picture
 from engine.geometry import Window
-from engine.render import Picture, gradient_picture, on_photo, overlay, unit
+from engine.render import Picture
 from ui.question import Question
 from ui.words import layer_line, unique
-
-BRIGHTEST = 99.5  # percentile of |attribution| that gets full brightness: the few largest would hide the rest
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 Values = NDArray[np.float32]
 Attributions = dict[str, Values]  # method -> [S, S], [3, S, S] or, with layers, [L, S, S]
@@ -114,21 +112,11 @@ class Scene:
 
     def draw(self, layer: int, side: int) -> Picture:
         """The picture of a layer: heat on the photo, `side` pixels long at most, or the network's input."""
-        values, look = self.attribution(layer), self.question.look
-        if values.ndim == 3:
-            luma = np.tensordot(LUMA, values, 1) if look.gray and len(values) == 3 else values
-            return gradient_picture(values, look.view, look.gray, _scale(luma))
-        shown = self.photo.fit(side)
+        shown, look = self.photo.fit(side), self.question.look
         height, width = shown.shape[:2]
         tall, wide = self.photo.pixels.shape[:2]
         window = self.model.explainer.geometry.window(tall, wide)
         y, x = height / tall, width / wide
         window = Window(window.top * y, window.left * x, window.height * y, window.width * x)
-        # Saliency is as spiky as the gradients it comes from; the maps of the layers are smooth.
-        scale = _scale(values) if METHODS[self.question.method].at == "image" else None
-        heat, seen = on_photo(unit(values, scale), window, (height, width))
-        return overlay(shown, heat, seen, 1.0 if look.alone else look.strength)
-
-
-def _scale(values: Values) -> float:
-    return float(np.percentile(np.abs(values), BRIGHTEST))
+        drawn = Look(look.view, look.gray, 1.0 if look.alone else look.strength)
+        return picture(shown, window, self.attribution(layer), drawn, METHODS[self.question.method].at == "image")
