@@ -1,9 +1,10 @@
 """ConvLens compiles a pretrained convolutional network into one file that explains itself."""
 
-from engine.artifact import ArtifactError, Explainer, compile_model, load, save
+from engine.artifact import Explainer, compile_model, load, save
 from engine.backward import CompileError
-from engine.capture import CaptureError
+from engine.exporting import CaptureError
 from engine.geometry import Geometry
+from engine.manifest import ArtifactError
 from engine.methods import METHODS
 from engine.photo import PhotoError, load_photo
 from engine.shelf import EXPORTED_MODELS, build, open_model

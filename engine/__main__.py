@@ -1,6 +1,7 @@
 """The command line: python -m engine list | layers | export | explain | check | show | verify."""
 
 import argparse
+import gc
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,12 +9,13 @@ from pathlib import Path
 import cv2
 import torch
 
-from engine.artifact import ArtifactError, Explainer, load, save
+from engine.artifact import Explainer, load, save
 from engine.backward import CompileError
-from engine.capture import CaptureError
 from engine.certificate import BOUNDS, certify
 from engine.compiler import compile_program
+from engine.exporting import CaptureError
 from engine.figures import Look, answers, picture, shape_text, sheet
+from engine.manifest import ArtifactError
 from engine.methods import METHODS
 from engine.photo import PhotoError, load_photo
 from engine.program import Program
@@ -143,8 +145,10 @@ def verify_models(options: argparse.Namespace) -> int:
     print(f"torch {torch.__version__}, {options.dtype}, bound {BOUNDS[dtype]}, random weights\n\n{header()}")
     kept = True
     for name in names:
-        model = load_model(name, "random")
-        row = verify(name, model.module, model.example[:1], dtype)
+        model = load_model(name, "random", side=options.side)
+        row = verify(name, model.module, model.example, dtype)
+        del model
+        gc.collect()  # a graph refers to itself, and holds gigabytes
         print(row, flush=True)
         kept &= row.kept
     print("\nall within the bound" if kept else "\nNOT all within the bound")
@@ -220,6 +224,9 @@ def _parser() -> argparse.ArgumentParser:
     verified = command("verify", verify_models)
     verified.add_argument("models", nargs="*", metavar="MODEL", help="names, timm/NAME included")
     verified.add_argument("--all", action="store_true", help="all of torchvision's and timm's different designs")
+    verified.add_argument(
+        "--side", type=int, default=224, help="largest side of the input; 0 for each network's own"
+    )
     verified.add_argument("--dtype", default="float64", choices=["float64", "float32"])
     return parser
 

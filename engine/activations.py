@@ -63,6 +63,28 @@ def elu_vjp(ct, y, self, alpha=1, scale=1, input_scale=1):
     return (aten.elu_backward(ct, alpha, scale, input_scale, False, self),)
 
 
+@defvjp(aten.selu, activation=SMOOTH)
+def selu_vjp(ct, y, self):
+    """ELU with the constants of Klambauer et al. 2017, arXiv:1706.02515."""
+    return (
+        aten.elu_backward(
+            ct, 1.6732632423543772848170429916717, 1.0507009873554804934193349852946, 1, False, self
+        ),
+    )
+
+
+@defvjp(aten.celu, activation=SMOOTH)
+def celu_vjp(ct, y, self, alpha=1.0):
+    """1 above zero, e^(x / α) below."""
+    return (aten.elu_backward(ct, alpha, 1, 1 / alpha, False, self),)
+
+
+@defvjp(aten.threshold, activation=RECTIFIER)
+def threshold_vjp(ct, y, self, threshold, value):
+    """Pass above the threshold."""
+    return (aten.threshold_backward(ct, self, threshold),)
+
+
 @defvjp(aten.mish, activation=SMOOTH)
 def mish_vjp(ct, y, self):
     """Of x tanh(softplus(x))."""
@@ -102,3 +124,29 @@ def softmax_vjp(ct, y, self, dim, dtype=None):
     if dtype is not None:
         raise NotImplementedError(f"softmax in {dtype}")
     return (y * (ct - aten.sum(ct * y, [dim], True)),)
+
+
+@defvjp(aten.log_softmax)
+def log_softmax_vjp(ct, y, self, dim, dtype=None):
+    """ct - e^y Σ ct."""
+    if dtype is not None:
+        raise NotImplementedError(f"log_softmax in {dtype}")
+    return (ct - aten.exp(y) * aten.sum(ct, [dim], True),)
+
+
+@defvjp(aten.log_sigmoid)
+def log_sigmoid_vjp(ct, y, self):
+    """sigmoid(-x)."""
+    return (ct * aten.sigmoid(self * -1),)
+
+
+@defvjp(aten.glu)
+def glu_vjp(ct, y, self, dim=-1):
+    """Of a σ(b): σ(b) to the first half, a σ(b) (1 - σ(b)) to the second."""
+    return (aten.glu_backward(ct, self, dim),)
+
+
+@defvjp(aten.hardshrink, aten.softshrink)
+def shrink_vjp(ct, y, self, lambd=0.5):
+    """Pass outside of ±λ, where the result is not zero."""
+    return (ct * aten.ne(y, 0),)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.geometry import preprocess
+from engine.overlay import overlay
 
 
 class Answers(nn.Module):
@@ -30,6 +31,7 @@ class Answers(nn.Module):
     classes: int
     pooled: int
     like: Tensor  # empty; tells where the weights are and in which precision
+    colors: Tensor  # uint8 [256, 3]: the colormap of `overlay`
 
     def walk(
         self, image: Tensor, seed: Tensor, depth: dict[str, int], first: int, last: int, wanted: list[str]
@@ -65,6 +67,11 @@ class Answers(nn.Module):
     def contrast(self, a: int, b: int) -> Tensor:
         """The seed that asks why class a rather than class b: [1, K]."""
         return self.one_hot(a) - self.one_hot(b)
+
+    @torch.jit.export
+    def overlay(self, photo: Tensor, map: Tensor, strength: float) -> Tensor:
+        """The map [S, S] of one image as a heatmap on its photo, uint8 [H, W, 3]; see `engine.overlay`."""
+        return overlay(photo, map, strength, self.colors, self.resize, self.size)
 
     @torch.jit.export
     def explain(self, x: Tensor, seed: Tensor, method: str, layer: int) -> Tensor:

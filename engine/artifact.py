@@ -4,11 +4,8 @@ import json
 import os
 import tempfile
 import warnings
-import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from engine.certificate import certify, compare
-from engine.compiler import Compiled, compile_program
+from engine.compiler import compile_program
+from engine.exporting import head_of, out_of_inference
 from engine.geometry import Geometry
 from engine.layers import nearest
 from engine.lowering import lower
-
-VERSION = "0.1.0"
-# Of this package's own source: a file of another compiler is made anew, whatever its version says.
-COMPILER = sha256(b"".join(room.read_bytes() for room in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()
-FORMAT = 1  # of the manifest and the questions; a file of another format is refused
-MANIFEST = "manifest.json"
-
-
-class ArtifactError(ValueError):
-    """A file that is not an artifact of this project, or not of this version of it."""
+from engine.manifest import MANIFEST, ArtifactError, describe, read_manifest
+from engine.overlay import admit
 
 
 class Explainer:
@@ -104,6 +94,15 @@ class Explainer:
         with _asking():
             return self.module.explain(x, seed, method, index)  # type: ignore[no-any-return]
 
+    def overlay(self, photo: Tensor, map: Tensor, strength: float = 0.5) -> Tensor:
+        """A map [S, S] of `explain` as a heatmap on its photo, where the network saw it: uint8 [H, W, 3] both.
+
+        strength: 0 (photo) to 1 (heatmap). Raises ValueError for anything else.
+        """
+        admit(photo, map, strength, list(self.geometry.crop))
+        with _asking():
+            return self.module.overlay(photo, map, float(strength))  # type: ignore[no-any-return]
+
     def sweep(self, x: Tensor, seed: Tensor, method: str) -> Tensor:
         """A layer method at every layer, from one pass: [N, L, S, S], or [N, L, C, S, S] for Guided Grad-CAM."""
         self._admit(x, seed, [method])
@@ -177,6 +176,7 @@ class Explainer:
                 raise ValueError(f"no method is called {method!r}; this file has {', '.join(self.methods)}")
 
 
+@torch.inference_mode(False)
 def compile_model(
     module: nn.Module,
     example: Tensor,
@@ -185,6 +185,8 @@ def compile_model(
     labels: Sequence[str] | None = None,
     preprocess: Geometry | None = None,
     source: dict[str, Any] | None = None,
+    head: str | int | None = None,
+    below_softmax: bool = False,
 ) -> Explainer:
     """Compile a classifier into an explainer.
 
@@ -194,6 +196,9 @@ def compile_model(
     labels: K names, or None for the class numbers.
     preprocess: how a photo becomes the input; None resizes, crops and scales to 0..1.
     source: name, weights, sha256, licence of the model, for the manifest.
+    head: which output is explained, by key, field or place, where the network returns several; the first if None.
+    below_softmax: explain what a final softmax, log_softmax or sigmoid is given. Probabilities mix the classes: a
+    map for one of them is about the others too, so a network that ends in one is warned about.
     Raises CaptureError or CompileError where the network can't be exact, ValueError for wrong names.
     """
     channels, height, width = example.shape[1:]
@@ -206,14 +211,24 @@ def compile_model(
             f"preprocess makes [{len(preprocess.mean)}, {preprocess.crop[0]}, {preprocess.crop[1]}], "
             f"the example is [{channels}, {height}, {width}]"
         )
-    compiled = compile_program(module, example, layers, methods)
+    module = out_of_inference(module)
+    compiled = compile_program(module, example, layers, methods, head, below_softmax)
+    program = compiled.program
+    if program.ending and not below_softmax:
+        warnings.warn(
+            f"{type(module).__name__} ends in {program.ending}, and its maps explain that; "
+            "compile_model(..., below_softmax=True) explains the logits below it",
+            stacklevel=2,
+        )
     classes = int(compiled.program.logits.meta["val"].shape[1])
     labels = [str(index) for index in range(classes)] if labels is None else list(labels)
     if len(labels) != classes:
         raise ValueError(f"{len(labels)} labels for {classes} logits")
     scripted = lower(compiled, labels, preprocess)
-    manifest = _manifest(compiled, preprocess, source or {"name": type(module).__name__})
-    manifest["certificate"] = certify(scripted) | {"original": compare(scripted, module)}
+    manifest = describe(compiled, preprocess, source or {"name": type(module).__name__})
+    ending = program.ending if below_softmax else ""
+    original = compare(scripted, lambda x: head_of(module(x), program.head), ending)
+    manifest["certificate"] = certify(scripted) | {"original": original}
     return Explainer(scripted, manifest)
 
 
@@ -244,59 +259,6 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Explainer:
     except RuntimeError as error:
         raise ArtifactError(f"{Path(path).name} is damaged: export it again") from error
     return Explainer(module, manifest)
-
-
-def read_manifest(path: str | Path) -> dict[str, Any]:
-    """The manifest of a file, without running anything of it. Raises ArtifactError as `load` does."""
-    name = Path(path).name
-    if not Path(path).is_file():
-        raise ArtifactError(f"there is no file {name}; python -m engine export MODEL -o {name} makes one")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entry = next((n for n in archive.namelist() if n.endswith(f"/extra/{MANIFEST}")), None)
-            manifest = json.loads(archive.read(entry)) if entry else None
-    except (zipfile.BadZipFile, ValueError) as error:
-        raise ArtifactError(f"{name} is cut short or not a TorchScript file at all: export it again") from error
-    if not isinstance(manifest, dict) or "format" not in manifest:
-        raise ArtifactError(
-            f"{name} is not an artifact of ConvLens: python -m engine export MODEL -o {name} makes one"
-        )
-    if manifest["format"] != FORMAT:
-        raise ArtifactError(
-            f"{name} has format {manifest['format']}, this version reads {FORMAT}: export it again"
-        )
-    return manifest
-
-
-def _manifest(compiled: Compiled, geometry: Geometry, source: dict[str, Any]) -> dict[str, Any]:
-    coverage = compiled.coverage
-    return {
-        "format": FORMAT,
-        "convlens": VERSION,
-        "compiler": COMPILER,
-        "torch": torch.__version__,
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "model": source,
-        "geometry": geometry.as_dict(),
-        "classes": int(compiled.program.logits.meta["val"].shape[1]),
-        "layers": [
-            {"name": layer.name, "aliases": list(layer.aliases), "shape": list(layer.shape)}
-            for layer in compiled.program.layers
-        ],
-        "methods": [
-            {"name": m.name, "title": m.title, "gate": m.gate, "at": m.at, "times": m.times, "cite": m.cite}
-            for m in compiled.methods
-        ],
-        "absent": compiled.absent,
-        "pooled": compiled.pooled,
-        "coverage": {
-            "text": str(coverage),
-            "rectifiers": coverage.rectifiers,
-            "smooth": coverage.smooth,
-            "squashing": coverage.squashing,
-        },
-        "folded": compiled.folded,
-    }
 
 
 @contextmanager

@@ -19,10 +19,15 @@ RESHAPES = (aten.reshape, aten.flatten, aten.unflatten, aten.squeeze, aten.unsqu
 PERMUTES = (aten.permute, aten.transpose, aten.swapaxes)
 SPATIAL = (
     aten.conv2d, aten.max_pool2d_with_indices, aten.avg_pool2d, aten.adaptive_avg_pool2d, aten.adaptive_max_pool2d,
-    aten.upsample_nearest2d, aten.upsample_bilinear2d,
+    aten.conv_transpose2d, aten.upsample_nearest2d, aten._upsample_nearest_exact2d, aten.upsample_bilinear2d,
+    aten.upsample_bicubic2d, aten._upsample_bilinear2d_aa, aten._upsample_bicubic2d_aa, aten.pixel_shuffle,
+    aten.pixel_unshuffle,
 )  # fmt: skip
 CUTS = (aten.slice, aten.select, aten.split, aten.split_with_sizes, aten.chunk)
-REDUCTIONS = (aten.mean, aten.sum, aten.amax, aten.linalg_vector_norm)
+REDUCTIONS = (
+    aten.mean, aten.sum, aten.amax, aten.amin, aten.var, aten.std, aten.linalg_vector_norm, aten.max, aten.min,
+)  # fmt: skip
+REORDERING = (aten.sort, aten.topk, aten.index_select, aten.gather)
 
 
 @dataclass(frozen=True)
@@ -152,14 +157,16 @@ def _after(node: fx.Node, sources: list[fx.Node], axes: dict[fx.Node, Axes]) -> 
         return tuple(first[d] for d in order)
     if op in SPATIAL:
         return _pixels(value) if _is_grid(first) else None
-    if op in REDUCTIONS:
+    if op in REDUCTIONS and not (len(args) > 1 and isinstance(args[1], fx.Node)):
         return _reduced(node, first, value)
-    if op is aten.select:
-        dim = int(args[1]) % len(first)  # type: ignore[arg-type]
-        kept = first[:dim] + first[dim + 1 :]
-        return kept if {f.letter for f in first[dim].factors} <= {"C"} and not first[dim].lead else None
-    if op is aten.roll:
-        return _rolled(first, [int(d) % len(first) for d in args[2]])  # type: ignore[union-attr,arg-type]
+    if op in REORDERING:
+        at: Any = [*args[1:], -1][1 if op is aten.topk else 0]
+        return _resized(first, value.shape) if _holds_channels(first[at % len(first)]) else None
+    if op in (aten.select, aten.unbind):
+        dim = int([*args[1:], 0][0]) % len(first)  # type: ignore[arg-type]
+        return first[:dim] + first[dim + 1 :] if _holds_channels(first[dim]) else None
+    if op in (aten.roll, aten.flip):
+        return _rolled(first, [int(d) % len(first) for d in args[-1]])  # type: ignore[union-attr,arg-type]
     if op is aten.cat:
         return _joined(node, sources, axes, value)
     if op is aten.linear:
@@ -253,8 +260,9 @@ def _resized(axes: tuple[Axis, ...], shape: Sequence[Any]) -> Axes:
 
 def _reduced(node: fx.Node, axes: tuple[Axis, ...], value: Tensor) -> Axes:
     at = 2 if node.target is aten.linalg_vector_norm else 1
-    dims = node.args[at] if len(node.args) > at else range(len(axes))
-    reduced = {int(d) % len(axes) for d in dims}  # type: ignore[union-attr,arg-type]
+    dims: Any = node.args[at] if len(node.args) > at else None
+    dims = range(len(axes)) if dims is None else [dims] if isinstance(dims, int) else dims
+    reduced = {int(d) % len(axes) for d in dims}
     if value.ndim == len(axes):
         return tuple(Axis() if index in reduced else axis for index, axis in enumerate(axes))
     return tuple(axis for index, axis in enumerate(axes) if index not in reduced)
@@ -298,6 +306,10 @@ def _summed(equation: str, operands: list[Axes]) -> Axes:
         for letter, axis in zip(text, axes or (), strict=False)
     }
     return tuple(known[letter] for letter in output) if set(output) <= set(known) else None
+
+
+def _holds_channels(axis: Axis) -> bool:
+    return {factor.letter for factor in axis.factors} <= {"C"} and not axis.lead
 
 
 def _length(axis: Axis) -> int:

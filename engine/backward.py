@@ -14,7 +14,13 @@ from engine.layers import active_nodes
 from engine.program import Program, aten, op_name
 from engine.rules import ACTIVATIONS, VJPS
 
-SQUASHING = (aten.sigmoid, aten.hardsigmoid, aten.tanh, aten.softmax, aten.scaled_dot_product_attention)
+# Calls that bend and are no activations: some weigh other values, some choose between them.
+PLAIN = (
+    aten.sigmoid, aten.hardsigmoid, aten.tanh, aten.softmax, aten.log_softmax, aten.log_sigmoid, aten.glu,
+    aten.scaled_dot_product_attention, aten.abs, aten.where, aten.maximum, aten.minimum, aten.clamp,
+    aten.clamp_min, aten.hardshrink, aten.softshrink, aten.erf, aten.sin, aten.cos, aten.atan,
+)  # fmt: skip
+COMPARISONS = (aten.gt, aten.ge, aten.lt, aten.le, aten.sign)
 
 # What a rule may write as an operator or a method of a tensor, and the op it stands for.
 OPERATORS = {
@@ -24,6 +30,11 @@ OPERATORS = {
     operator.truediv: aten.div,
     operator.gt: aten.gt,
 }
+
+RESIZED_BACK = (
+    aten.upsample_bilinear2d_backward, aten.upsample_bicubic2d_backward, aten._upsample_bilinear2d_aa_backward,
+    aten._upsample_bicubic2d_aa_backward,
+)  # fmt: skip
 
 
 class CompileError(ValueError):
@@ -37,6 +48,12 @@ class Value(fx.Proxy):
     def shape(self) -> tuple[Any, ...]:
         """The lengths of the axes; the batch is symbolic."""
         return tuple(self.node.meta["val"].shape)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of its elements."""
+        dtype: torch.dtype = self.node.meta["val"].dtype
+        return dtype
 
     def __len__(self) -> int:
         """How many values an op returns, where it returns several."""
@@ -65,7 +82,7 @@ class Recorder(fx.proxy.GraphAppendingTracer):
         key = (target, _described(arguments))
         if key not in self.program.results:
             with self.fake_mode:
-                self.program.results[key] = target(*arguments[0], **arguments[1])
+                self.program.results[key] = _result(target, *arguments)
         node.meta.update(val=self.program.results[key], gate=self.gate)
         if self.restored is not None:
             node.meta["restores"] = self.restored
@@ -102,6 +119,14 @@ class Recorder(fx.proxy.GraphAppendingTracer):
         return scaled
 
 
+def _result(op: Any, args: Any, kwargs: Any) -> Any:
+    """What a call on fake tensors returns."""
+    if op in RESIZED_BACK:
+        # torch has no way through these for a symbolic batch; their third argument is the result's shape.
+        return args[0].new_empty(args[2])
+    return op(*args, **kwargs)
+
+
 def _described(argument: Any) -> Any:
     """Shapes and types of tensors, values of all else; equal for calls whose results look alike."""
     if isinstance(argument, Tensor):
@@ -116,11 +141,12 @@ def _described(argument: Any) -> Any:
 def coverage(program: Program) -> Coverage:
     """Count the activation calls on the way from the image to the logits."""
     found = Coverage()
-    for node in active_nodes(program):
-        if kind := ACTIVATIONS.get(node.target):
+    active = set(active_nodes(program))
+    for node in program.needed([program.logits]):
+        if node in active and (kind := ACTIVATIONS.get(node.target)):
             counts = found.rectifiers if kind == "rectifier" else found.smooth
-        elif node.target in SQUASHING:
-            counts = found.squashing
+        elif node.target in PLAIN + COMPARISONS and not active.isdisjoint(node.all_input_nodes):
+            counts = found.plain
         else:
             continue
         counts[op_name(node)] = counts.get(op_name(node), 0) + 1
@@ -162,7 +188,7 @@ def differentiate(program: Program, gate: str, wanted: Iterable[fx.Node]) -> dic
                 shares = rule(ct, y, *values[0], **values[1])
         except NotImplementedError as error:
             raise CompileError(f"{where(node)}: {error}") from error
-        for argument, share in _pairs(node.args, shares):
+        for argument, share in _pairs(_in_order(node), shares):
             if argument in pending:
                 if share is None:
                     raise CompileError(f"{where(node)}: its {argument.name} depends on the image, and has no rule")
@@ -223,6 +249,12 @@ def _total(node: fx.Node, shares: list[Any]) -> Any:
     for index, share in shares:
         totals[index] = share if totals[index] is None else aten.add(totals[index], share)
     return totals
+
+
+def _in_order(node: fx.Node) -> list[Any]:
+    """The arguments of a call in the order of its rule's, by whatever way they were given."""
+    given = inspect.signature(VJPS[node.target]).bind(None, None, *node.args, **node.kwargs)
+    return [*given.args, *given.kwargs.values()][2:]
 
 
 def _pairs(arguments: Iterable[Any], shares: Iterable[Any]) -> Iterable[tuple[fx.Node, Any]]:

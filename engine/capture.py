@@ -5,20 +5,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.export import Dim, export
 from torch.export.graph_signature import InputKind
+from torch.utils._pytree import tree_unflatten
 
+from engine.constants import evaluate_constants
+from engine.exporting import CaptureError, choose_head, export_module, heads_of, place, refuse_open_shapes
 from engine.layers import name_layers
-from engine.program import INTEGER_OPS, Program, aten, identifier, op_name, unique
+from engine.program import INTEGER_OPS, Program, aten, constant_name, op_name
 from engine.rules import VJPS
-
-
-class CaptureError(ValueError):
-    """The network cannot be compiled as it is; the message says why and what to do."""
-
-
-MAX_BATCH = 4096  # an upper end that export wants to know; any batch below it runs
-
+from engine.spellings import name_activations
 
 # Calls that give their input back, in evaluation; that copy it, so that writing into one leaves the other; that do
 # either.
@@ -32,6 +27,14 @@ SYNONYMS = {aten.view: aten.reshape, aten._unsafe_view: aten.reshape, aten.sym_s
 # Calls whose rules read what the call computes on the way.
 WITH_RESIDUALS = {aten.max_pool2d: aten.max_pool2d_with_indices, aten.layer_norm: aten.native_layer_norm}
 
+# Values made from nothing lie where the image lies, in its precision, wherever the file is moved.
+FACTORIES = {aten.zeros: aten.new_zeros, aten.ones: aten.new_ones, aten.full: aten.new_full}
+LIKE_ITS_INPUT = (*FACTORIES.values(), aten.zeros_like, aten.ones_like, aten.full_like)
+PLACEMENT = ("device", "layout", "pin_memory", "memory_format")
+
+# What turns logits to probabilities at the end of a network.
+ENDINGS = (aten.softmax, aten.log_softmax, aten.sigmoid)
+
 TRAINING_NORMS = (aten._native_batch_norm_legit, aten._native_batch_norm_legit_functional)
 
 
@@ -39,37 +42,31 @@ class NotFunctional(Exception):  # noqa: N818 - a signal between two functions o
     """The exported graph writes into a value that has other names, or holds an op that is not known here."""
 
 
-def capture(module: nn.Module, example: Tensor) -> Program:
+def capture(
+    module: nn.Module, example: Tensor, head: str | int | None = None, below_softmax: bool = False
+) -> Program:
     """Export `module` and return its forward half, with every possible layer named.
 
     module: a classifier in evaluation mode that maps [N, C, H, W] to logits [N, K].
     example: [N, C, H, W]; its size is the program's, its batch is free.
+    head: which output holds the logits, by key, field or place; the first if None.
+    below_softmax: take the value that a final softmax, log_softmax or sigmoid is given for the logits.
     Raises CaptureError where torch.export cannot take the module, with its reason.
     """
-    if module.training:
-        raise CaptureError(
-            "the module is in training mode: call .eval() first, BatchNorm and Dropout depend on it"
-        )
-    # Export wants two images to see that the batch is free: a batch of one looks like a constant.
-    images = torch.zeros(2, *example.shape[1:], dtype=example.dtype, device=example.device)
-    batch = Dim("batch", min=1, max=MAX_BATCH)
-    try:
-        with torch.no_grad():
-            exported = export(module, (images,), dynamic_shapes=({0: batch},), strict=False)
-            try:
-                program = _as_program(exported)
-            except NotFunctional:
-                # torch's own functionalisation takes any graph, and three quarters of the time.
-                program = _as_program(exported.run_decompositions({}), known_only=False)
-    except CaptureError:
-        raise
-    except Exception as error:
-        reason = str(error).strip().splitlines()
-        raise CaptureError(
-            f"torch.export cannot take {type(module).__name__}: {reason[0] if reason else type(error).__name__}. "
-            "The compiler needs a forward pass whose steps do not depend on pixel values; "
-            "torch.export.export(module, (images,), strict=False) shows the whole story."
-        ) from error
+    exported = export_module(module, example)
+    with torch.no_grad():
+        try:
+            program = _as_program(exported, head)
+        except NotFunctional:
+            # torch's own functionalisation takes any graph, and three quarters of the time.
+            program = _as_program(exported.run_decompositions({}), head, known_only=False)
+    refuse_open_shapes(program)
+    if program.logits.target in ENDINGS:
+        program.ending = op_name(program.logits)
+        if below_softmax:
+            program.logits = program.logits.all_input_nodes[0]
+    evaluate_constants(program)
+    name_activations(program)
     program.layers = name_layers(program)
     return program
 
@@ -88,6 +85,7 @@ class _Copy:
         self.fixed: set[fx.Node] = set()  # nodes that are views, have views, or come from outside
         self.results: dict[Any, list[fx.Node]] = {}  # what a region returns
         self.active: set[fx.Node] = set()  # copies that depend on the image
+        self.image: fx.Node | None = None
 
     def whole(self, node: Any) -> fx.Node:
         found: fx.Node = self.same.get(node, node)
@@ -109,11 +107,13 @@ class _Copy:
         name = op_name(node)
         if args and args[0] in self.active and (op in TRAINING_NORMS or (op is aten.batch_norm and args[5])):
             raise CaptureError(
-                f"BatchNorm at {_path(node) or 'the top level'} runs in training mode: its output depends on the "
+                f"BatchNorm at {place(node)} runs in training mode: its output depends on the "
                 "other images of the batch. Call .eval() on the module."
             )
         if op in (aten.dropout, aten.dropout_) and args[2]:
-            raise CaptureError(f"dropout at {_path(node) or 'the top level'} runs in training mode: call .eval()")
+            raise CaptureError(f"dropout at {place(node)} runs in training mode: call .eval()")
+        if op is aten.type_as:
+            op, args = aten.to, (args[0], node.meta["val"].dtype)
         if op in IDENTITIES:
             self.same[node] = self.whole(node.args[0])
         elif op in (*COPIES, *EITHER) and args[0].meta["val"].dtype == node.meta["val"].dtype:
@@ -145,7 +145,7 @@ class _Copy:
         """Copy the calls of a region without autocast; one with it computes in another precision: refused."""
         _, _, enabled, _, body, *arguments = node.args
         if enabled:
-            raise CaptureError(f"autocast is switched on at {_path(node) or 'the top level'}: compile without it")
+            raise CaptureError(f"autocast is switched on at {place(node)}: compile without it")
         inner: Any = getattr(node.graph.owning_module, str(body.target))  # type: ignore[union-attr]
         given = iter(arguments)
         for step in inner.graph.nodes:
@@ -157,10 +157,16 @@ class _Copy:
                 self.results[node] = [self.value(output) for output in step.args[0]]
 
     def append(self, node: fx.Node, op: Any, args: Any, kwargs: Any, meaning: fx.Node | None = None) -> fx.Node:
-        if self.known_only and op not in (*VJPS, *INTEGER_OPS, operator.getitem, aten.size, aten.detach):
+        known = op in (*VJPS, *INTEGER_OPS, operator.getitem, aten.size, aten.detach)
+        if self.known_only and not known and not _is_elementary(node.target):
             raise NotFunctional(f"{op} has no rule")
-        if op in (aten.clamp, aten.clamp_min):
-            op, args, kwargs = _plain_name(op, args, kwargs)
+        if op is aten.rrelu and not (len(args) > 3 and args[3]):
+            op, args, kwargs = aten.leaky_relu, (args[0], sum((*args[1:3], 1 / 8, 1 / 3)[:2]) / 2), {}
+        if op in FACTORIES and any(isinstance(length, fx.Node) for length in args[0]):
+            op, args = FACTORIES[op], (self.image, *args)
+        if op in LIKE_ITS_INPUT and kwargs.get("dtype") == args[0].meta["val"].dtype:
+            kwargs = {name: value for name, value in kwargs.items() if name != "dtype"}
+        kwargs = {name: value for name, value in kwargs.items() if name not in PLACEMENT}
         new = self.graph.call_function(op, args, kwargs)
         new.meta.update(node.meta)
         if not self.active.isdisjoint(new.all_input_nodes):
@@ -185,21 +191,23 @@ class _Copy:
             self.fixed |= {node, *map(self.whole, node.all_input_nodes)}
 
 
-def _as_program(exported: torch.export.ExportedProgram, known_only: bool = True) -> Program:
+def _as_program(
+    exported: torch.export.ExportedProgram, head: str | int | None, known_only: bool = True
+) -> Program:
     """Copy the exported graph: parameters become constants, overloads become packets, every call functional."""
     constants = dict[str, Tensor]()
     tensors = {**exported.state_dict, **exported.constants}
     specs = {spec.arg.name: spec for spec in exported.graph_signature.input_specs}
     copy = _Copy(known_only)
-    image, outputs = None, list[fx.Node]()
+    image, heads = None, dict[str, fx.Node]()
     for node in exported.graph.nodes:
         if node.op == "placeholder":
             spec = specs[node.name]
             if spec.kind == InputKind.USER_INPUT:
-                new = image = copy.graph.placeholder("image")
+                new = image = copy.image = copy.graph.placeholder("image")
                 copy.active.add(new)
             else:
-                name = unique(identifier(str(spec.target)), constants)
+                name = constant_name(str(spec.target), constants)
                 constants[name] = tensors[spec.target].detach()
                 new = copy.graph.create_node("get_attr", name, name=name)
             new.meta["val"] = node.meta["val"]
@@ -208,30 +216,20 @@ def _as_program(exported: torch.export.ExportedProgram, known_only: bool = True)
         elif node.op == "call_function" and "val" in node.meta:  # an assertion has no value
             copy.call(node)
         elif node.op == "output":
-            # Buffers that the network counts in are outputs too, and come first.
-            wanted = exported.graph_signature.user_outputs
-            outputs = [copy.value(o) for o in node.args[0] if isinstance(o, fx.Node) and o.name in wanted]
-    if image is None or not outputs:
+            # Buffers that the network counts in are outputs too; they are no heads.
+            values = {o.name: copy.value(o) for o in node.args[0] if isinstance(o, fx.Node)}
+            wanted = list(exported.graph_signature.user_outputs)
+            named = heads_of(tree_unflatten(wanted, exported.call_spec.out_spec))
+            heads = {name: values[output] for name, output in named.items() if output in values}
+    if image is None or not heads:
         raise CaptureError("the module must take one image batch and return logits")
-    logits = outputs[0]
-    if len(logits.meta["val"].shape) != 2:
-        raise CaptureError(
-            f"the module returns {list(logits.meta['val'].shape)}, a classifier returns [N, classes]"
-        )
-    return Program(copy.graph, constants, image, logits)
+    name = choose_head(heads, head)
+    return Program(copy.graph, constants, image, heads[name], head=name, heads=list(heads))
 
 
-def _plain_name(op: Any, args: Any, kwargs: Any) -> tuple[Any, Any, Any]:
-    """A ReLU or a ReLU6 that is written as a clamp is called what it is, so that gates act on it."""
-    low, high = (*args[1:], *[None] * 2)[:2]
-    ends = kwargs.get("min", low), kwargs.get("max", high)
-    if ends == (0, None):
-        return aten.relu, args[:1], {}
-    if ends == (0, 6):
-        return aten.hardtanh, (args[0], 0.0, 6.0), {}
-    return op, args, kwargs
-
-
-def _path(node: fx.Node) -> str:
-    stack = list((node.meta.get("nn_module_stack") or {}).values())
-    return str(stack[-1][0]) if stack else ""
+def _is_elementary(target: Any) -> bool:
+    """Is this an op that torch takes apart no further, and whose result is no view?"""
+    schema = getattr(target, "_schema", None)
+    if schema is None or any(value.alias_info for value in (*schema.arguments, *schema.returns)):
+        return False
+    return not torch._C._dispatch_has_kernel_for_dispatch_key(target.name(), "CompositeImplicitAutograd")

@@ -9,13 +9,18 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from engine.gates import RECTIFIER
 from engine.rules import ACTIVATIONS
 
 BOUNDS = {torch.float64: 1e-9, torch.float32: 1e-5}
 IMAGES = 2
+ENDINGS: dict[str, Callable[[Tensor], Tensor]] = {
+    "softmax": lambda logits: logits.softmax(1),
+    "log_softmax": lambda logits: logits.log_softmax(1),
+    "sigmoid": torch.sigmoid,
+}
 
 
 class GatedActivation(torch.autograd.Function):
@@ -77,17 +82,29 @@ def certify(module: torch.jit.ScriptModule) -> dict[str, Any]:
     }
 
 
-def compare(module: torch.jit.ScriptModule, original: nn.Module) -> dict[str, float]:
-    """The deviation of logits and gradient from the network that was compiled, by autograd through it."""
+def compare(
+    module: torch.jit.ScriptModule, original: Callable[[Tensor], Tensor], ending: str = ""
+) -> dict[str, float]:
+    """The deviation of logits and gradient from the network that was compiled, by autograd through it.
+
+    ending: the softmax, log_softmax or sigmoid that the network puts on the logits of the file.
+    """
     x, seed = _question(module)
     with torch.inference_mode(False), torch.enable_grad():
         leaf = x.clone().requires_grad_()
-        logits = original(leaf)
-        (ct,) = torch.autograd.grad((logits * seed).sum(), leaf)
+        wanted = original(leaf)
+        (ct,) = torch.autograd.grad((wanted * seed).sum(), leaf)
+        with torch.no_grad():
+            inner = module.forward(x)
+        inner.requires_grad_()
+        found = ENDINGS[ending](inner) if ending else inner
+        (inner_seed,) = torch.autograd.grad((found * seed).sum(), inner)
+    deviations = {"logits": relative(found.detach(), wanted.detach())}
+    if "gradient" not in module.gates:
+        return deviations
     with torch.no_grad():
-        found, _, _, image = module.probe(x, seed, "gradient" if "gradient" in module.gates else module.gates[0])
-    deviations = {"logits": relative(found, logits.detach())}
-    return deviations | ({"gradient": relative(image, ct)} if "gradient" in module.gates else {})
+        *_, image = module.probe(x, inner_seed, "gradient")
+    return deviations | {"gradient": relative(image, ct)}
 
 
 def relative(found: Tensor, wanted: Tensor) -> float:
@@ -102,7 +119,7 @@ def _question(module: torch.jit.ScriptModule) -> tuple[Tensor, Tensor]:
     x = x.to(like.device, like.dtype)
     with torch.no_grad():
         top = module.forward(x).argmax(1)
-    return x, nn.functional.one_hot(top, module.classes).to(like.dtype)
+    return x, torch.nn.functional.one_hot(top, module.classes).to(like.dtype)
 
 
 def _interpret(module: torch.jit.ScriptModule, x: Tensor, call: Callable[..., Any]) -> Tensor:

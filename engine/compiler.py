@@ -10,14 +10,12 @@ from torch import Tensor, fx, nn
 from engine.axes import as_map
 from engine.backward import Recorder, coverage, differentiate
 from engine.capture import capture
+from engine.constants import evaluate_constants
 from engine.fold import fold_batch_norm
 from engine.gates import Coverage
 from engine.layers import choose_layers
 from engine.methods import Method, choose_methods, gates_of, pooled_layer
 from engine.program import Program, aten
-
-# A constant that follows from others is worth its place in the file up to this many elements.
-SMALL = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -37,28 +35,30 @@ def compile_program(
     example: Tensor,
     layers: str | Sequence[str] = "trunk",
     methods: str | Sequence[str] | None = None,
+    head: str | int | None = None,
+    below_softmax: bool = False,
 ) -> Compiled:
     """Compile a classifier: its forward half, and for each gate that `methods` take a backward half.
 
     module: in evaluation mode, [N, C, H, W] -> [N, K]; it is read, never changed.
     example: [N, C, H, W]; sets size and dtype, its values do not matter.
     layers: "trunk", "all", or names. methods: names, or None for all that apply.
+    head, below_softmax: which value holds the logits; see `capture`.
     Raises CaptureError, CompileError (ops without a rule) or ValueError (names).
     """
     with torch.no_grad():
-        program = capture(module, example)
+        program = capture(module, example, head, below_softmax)
         program.layers = choose_layers(program, layers)
         pooled, reason = pooled_layer(program)
         absent = {"cam": reason} if reason else {}
         chosen = choose_methods(methods, absent)
         found = coverage(program)
-        _evaluate_constants(program)  # a standardised kernel, a mask: what is left is the image's
         folded = fold_batch_norm(program)
         _seed(program)
         for gate in gates_of(chosen):
             _backward_half(program, gate)
         program.primals = [_given_back(program, index) for index in range(len(program.layers))]
-        _evaluate_constants(program)
+        evaluate_constants(program)
         program.prune()
         _name_values(program)
         program.check()
@@ -116,21 +116,3 @@ def _name_values(program: Program) -> None:
 
 def _prefix(gate: str) -> str:
     return "" if gate == "gradient" else f"{gate}_"
-
-
-def _evaluate_constants(program: Program) -> None:
-    """Compute now what depends on constants alone, where the result is small or replaces as much."""
-    room: dict[fx.Node, int] = {}  # constant -> the number of elements that its value may have
-    for node in list(program.graph.nodes):
-        sources = node.all_input_nodes
-        if node.op == "get_attr":
-            room[node] = max(SMALL, node.meta["val"].numel())
-        if node.op != "call_function" or not sources or any(source not in room for source in sources):
-            continue
-        fake, room[node] = node.meta["val"], max(room[source] for source in sources)
-        if isinstance(fake, Tensor) and fake.numel() <= room[node]:
-            (value,) = program.run([node])
-            constant = program.constant(node.name, value.contiguous(), fake)
-            room[constant] = room[node]
-            node.replace_all_uses_with(constant)
-            program.graph.erase_node(node)

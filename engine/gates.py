@@ -45,13 +45,14 @@ SMOOTH = "smooth"
 class Coverage:
     """How much of a network the gates reach: a count of calls per op.
 
-    `rectifiers` (ReLU, ReLU6) and `smooth` activations (SiLU, GELU, Hardswish, …) are gated. `squashing` calls
-    (sigmoid, softmax, tanh) weigh other values rather than carry them, and keep their plain derivative.
+    `rectifiers` (ReLU, ReLU6) and `smooth` activations (SiLU, GELU, Hardswish, …) are gated. `plain` calls bend
+    and are no activations: sigmoid, softmax and tanh weigh other values, where, maximum and comparisons choose
+    between values. They keep their derivative under every gate.
     """
 
     rectifiers: dict[str, int] = field(default_factory=dict)
     smooth: dict[str, int] = field(default_factory=dict)
-    squashing: dict[str, int] = field(default_factory=dict)
+    plain: dict[str, int] = field(default_factory=dict)
 
     @property
     def gated(self) -> int:
@@ -60,10 +61,13 @@ class Coverage:
 
     def __str__(self) -> str:
         if not self.gated:
-            return "no activation to gate: guided backprop and deconvnet equal the gradient"
+            return f"no activation to gate: guided backprop and deconvnet equal the gradient{self._kept}"
         text = f"{self.gated} of {self.gated} activations gated"
         if smooth := sum(self.smooth.values()):
             text += f", {smooth} of them smooth ({', '.join(self.smooth)})"
-        if self.squashing:
-            text += f"; {sum(self.squashing.values())} {'/'.join(self.squashing)} calls keep their derivative"
-        return text
+        return text + self._kept
+
+    @property
+    def _kept(self) -> str:
+        calls = sum(self.plain.values())
+        return f"; {calls} {'/'.join(self.plain)} calls keep their derivative" if calls else ""

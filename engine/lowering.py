@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, fx
 
@@ -19,6 +20,7 @@ from engine.compiler import Compiled
 from engine.geometry import Geometry
 from engine.methods import METHODS, Method
 from engine.program import Program, ProgramError, aten
+from engine.render import heatmap
 
 _serial = itertools.count()
 
@@ -41,6 +43,7 @@ def lower(compiled: Compiled, labels: list[str], geometry: Geometry) -> torch.ji
         module.weights.register_buffer(name, value)
     like = next((c for c in program.constants.values() if c.is_floating_point()), torch.empty(0))
     module.register_buffer("like", like.new_empty(0))
+    module.register_buffer("colors", torch.from_numpy(heatmap(np.linspace(0, 1, 256)[None])[0]))
     module.labels = list(labels)
     module.layers = [layer.name for layer in program.layers]
     module.methods = [method.name for method in methods]

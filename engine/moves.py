@@ -58,6 +58,13 @@ def stack_vjp(ct, y, tensors, dim=0):
     return ([aten.select(ct, dim, index) for index in range(len(tensors))],)
 
 
+@defvjp(aten.unbind)
+def unbind_vjp(ct, y, self, dim=0):
+    """The parts stacked again, zero where nobody read one."""
+    parts = [aten.zeros_like(y[index]) if part is None else part for index, part in enumerate(ct)]
+    return (aten.stack(parts, dim),)
+
+
 @defvjp(aten.split, aten.split_with_sizes, aten.chunk)
 def split_vjp(ct, y, self, split_size, dim=0):
     """The parts joined again, zero where nobody read one."""
@@ -132,8 +139,41 @@ def roll_vjp(ct, y, self, shifts, dims=()):
     return (aten.roll(ct, [-shift for shift in shifts], dims),)
 
 
-@defvjp(aten.upsample_nearest2d)
-def upsample_nearest_vjp(ct, y, input, output_size, scale_factors):
-    """Each pixel gets the sum over its copies."""
-    factors = scale_factors or (None, None)
-    return (aten.upsample_nearest2d_backward(ct, list(y.shape[2:]), list(input.shape), *factors),)
+@defvjp(aten.flip)
+def flip_vjp(ct, y, self, dims):
+    """A mirror image is its own inverse."""
+    return (aten.flip(ct, dims),)
+
+
+@defvjp(aten.repeat, aten.tile)
+def repeat_vjp(ct, y, self, repeats):
+    """Summed over the copies."""
+    missing = len(repeats) - len(self.shape)
+    if missing < 0:
+        repeats, missing = [1] * -missing + list(repeats), 0
+    lengths = [1] * missing + list(self.shape)
+    split = [part for times, length in zip(repeats, lengths, strict=True) for part in (times, length)]
+    return (aten.reshape(_summed_copies(ct, split, repeats), self.shape),)
+
+
+@defvjp(aten.repeat_interleave)
+def repeat_interleave_vjp(ct, y, self, repeats, dim=None, output_size=None):
+    """Summed over the copies, which are neighbours."""
+    if not isinstance(repeats, int) or dim is None:
+        raise NotImplementedError("copies of uneven number, or of a flattened batch")
+    dim = dim % len(self.shape)
+    split = [*self.shape[: dim + 1], repeats, *self.shape[dim + 1 :]]
+    return (aten.sum(aten.reshape(ct, split), [dim + 1]),)
+
+
+@defvjp(aten._to_copy, aten.to)
+def to_vjp(ct, y, self, dtype=None, *others, **options):
+    """In the precision that it had."""
+    return (aten.to(ct, self.dtype),)
+
+
+def _summed_copies(ct, split, repeats):
+    copied = [2 * axis for axis, times in enumerate(repeats) if times != 1]
+    # An axis that was not copied keeps one step of its own, so that a symbolic batch is never divided.
+    ct = aten.reshape(ct, split)
+    return aten.sum(ct, copied) if copied else ct

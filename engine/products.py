@@ -2,6 +2,8 @@
 
 import math
 
+import torch
+
 from engine.program import aten
 from engine.vjps import defvjp, unbroadcast
 
@@ -40,11 +42,15 @@ def attention_vjp(
     ct, y, query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False
 ):
     """softmax(Q K^T s) V by its parts: the weights are computed once more."""
-    if attn_mask is not None or is_causal or enable_gqa or dropout_p:
-        raise NotImplementedError("attention with a mask, grouped queries or dropout")
+    if is_causal or enable_gqa or dropout_p:
+        raise NotImplementedError("attention that is causal, with grouped queries or dropout")
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    weights = aten.softmax(aten.matmul(query, aten.transpose(key, -2, -1)) * scale, -1)
+    scores = aten.matmul(query, aten.transpose(key, -2, -1)) * scale
+    if attn_mask is not None:
+        allowed = attn_mask.dtype == torch.bool
+        scores = aten.where(attn_mask, scores, -math.inf) if allowed else scores + attn_mask
+    weights = aten.softmax(scores, -1)
     to_weights = aten.matmul(ct, aten.transpose(value, -2, -1))
     to_scores = weights * (to_weights - aten.sum(to_weights * weights, [-1], True)) * scale
     to_value = aten.matmul(aten.transpose(weights, -2, -1), ct)
-    return aten.matmul(to_scores, key), aten.matmul(aten.transpose(to_scores, -2, -1), query), to_value
+    return aten.matmul(to_scores, key), aten.matmul(aten.transpose(to_scores, -2, -1), query), to_value, None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 aten = torch.ops.aten
 
@@ -60,6 +60,9 @@ class Program:
     primals: list[fx.Node] = field(default_factory=list)  # one per layer
     cotangents: dict[str, list[fx.Node]] = field(default_factory=dict)  # gate -> one per layer
     image_cotangents: dict[str, fx.Node] = field(default_factory=dict)  # gate -> at the image
+    head: str = ""  # which of the network's outputs the logits are, and all that it has
+    heads: list[str] = field(default_factory=list)
+    ending: str = ""  # "softmax" where the network ends in one
     results: dict[Any, Any] = field(default_factory=dict)  # memo: what a call on such shapes returns
 
     def needed(self, outputs: Iterable[fx.Node]) -> list[fx.Node]:
@@ -84,7 +87,7 @@ class Program:
 
     def constant(self, name: str, value: Tensor, fake: Tensor) -> fx.Node:
         """Add a constant under a name that is not taken yet and return the node that reads it."""
-        name = unique(identifier(name), self.constants)
+        name = constant_name(name, self.constants)
         self.constants[name] = value
         with self.graph.inserting_after(self.image):
             node = self.graph.create_node("get_attr", name, name=name)
@@ -198,6 +201,12 @@ def identifier(text: str) -> str:
     return name if name and not name[0].isdigit() else f"m_{name}"
 
 
+def constant_name(text: str, taken: Container[str]) -> str:
+    """A name for a constant that reads like `text`: not taken, and not what a module calls something else."""
+    name = identifier(text)
+    return unique(f"{name}_value" if hasattr(nn.Module, name) else name, taken)
+
+
 def unique(name: str, taken: Container[str]) -> str:
     """`name`, or `name_2`, `name_3`, … where it is taken."""
     candidate, count = name, 1
@@ -230,7 +239,8 @@ def _functional(node: fx.Node) -> bool:
 
 def _writes(overload: Any, node: fx.Node) -> bool:
     """Does this overload write into one of the arguments that the node gives?"""
-    written = [a for a in overload._schema.arguments if a.alias_info and a.alias_info.is_write]
+    arguments = [a for a in overload._schema.arguments if not str(a.type).startswith("List")]  # of aten.sort, one
+    written = [a for a in arguments if a.alias_info and a.alias_info.is_write]
     return any(a.name in node.kwargs or not a.kwarg_only for a in written)
 
 

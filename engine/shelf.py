@@ -5,7 +5,8 @@ from pathlib import Path
 
 import torch
 
-from engine.artifact import COMPILER, ArtifactError, Explainer, compile_model, load, save
+from engine.artifact import Explainer, compile_model, load, save
+from engine.manifest import COMPILER, ArtifactError
 from engine.timm_models import PREFIX
 from engine.zoo import load_model, model_spec
 

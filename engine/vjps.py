@@ -39,8 +39,8 @@ def defvjp(*ops: Any, activation: str | None = None) -> Callable[[Rule], Rule]:
 # Linear maps
 
 
-@defvjp(aten.conv1d)
-def conv1d_vjp(ct, y, input, weight, bias=None, stride=(1,), padding=(0,), dilation=(1,), groups=1):
+@defvjp(aten.conv1d, aten.conv3d)
+def conv_vjp(ct, y, input, weight, bias=None, stride=(1,), padding=(0,), dilation=(1,), groups=1):
     """As conv2d."""
     return conv2d_vjp(ct, y, input, weight, bias, stride, padding, dilation, groups)
 
@@ -50,22 +50,30 @@ def conv2d_vjp(ct, y, input, weight, bias=None, stride=(1,), padding=(0,), dilat
     """The adjoint of a convolution is the transposed convolution with the same kernel."""
     size, kernel = input.shape[2:], weight.shape[2:]
     axes = len(size)
-    stride, dilation = _each(stride, axes), _each(dilation, axes)
+    stride, dilation = each(stride, axes), each(dilation, axes)
     if padding == "same":
         # An odd total is padded on the right, which the slice below takes off again.
         padding = [d * (k - 1) // 2 for d, k in zip(dilation, kernel, strict=True)]
-    padding = _each([0] if isinstance(padding, str) else padding, axes)
+    padding = each([0] if isinstance(padding, str) else padding, axes)
     reached = [
         (o - 1) * s - 2 * p + d * (k - 1) + 1
         for o, s, p, d, k in zip(y.shape[2:], stride, padding, dilation, kernel, strict=True)
     ]
     missing = [max(0, s - r) for s, r in zip(size, reached, strict=True)]
-    transposed = aten.conv_transpose1d if axes == 1 else aten.conv_transpose2d
+    transposed = (aten.conv_transpose1d, aten.conv_transpose2d, aten.conv_transpose3d)[axes - 1]
     out = transposed(ct, weight, None, stride, padding, missing, groups, dilation)
     for dim, (wanted, found) in enumerate(zip(size, reached, strict=True), start=2):
         if found > wanted:
             out = aten.narrow(out, dim, 0, wanted)
     return out, None, None
+
+
+@defvjp(aten.conv_transpose2d)
+def conv_transpose2d_vjp(
+    ct, y, input, weight, bias=None, stride=(1,), padding=(0,), output_padding=(0,), groups=1, dilation=(1,)
+):
+    """The adjoint of a transposed convolution is the convolution with the same kernel."""
+    return aten.conv2d(ct, weight, None, stride, padding, dilation, groups), None, None
 
 
 @defvjp(aten.linear)
@@ -110,16 +118,36 @@ def addcmul_vjp(ct, y, self, tensor1, tensor2, value=1):
 
 
 @defvjp(aten.mean)
-def mean_vjp(ct, y, self, dim, keepdim=False, dtype=None):
+def mean_vjp(ct, y, self, dim=None, keepdim=False, dtype=None):
     """An equal share to each element."""
+    _one_image(dim, "a mean")
     count = math.prod(self.shape[d] for d in dim)
     return (aten.expand(_with_dims(ct / count, self, dim), self.shape),)
 
 
 @defvjp(aten.sum)
-def sum_vjp(ct, y, self, dim, keepdim=False, dtype=None):
+def sum_vjp(ct, y, self, dim=None, keepdim=False, dtype=None):
     """The whole to each element."""
+    _one_image(dim, "a sum")
     return (aten.expand(_with_dims(ct, self, dim), self.shape),)
+
+
+@defvjp(aten.var)
+def var_vjp(ct, y, self, dim=None, unbiased=True, keepdim=False, correction=None):
+    """2 (x - mean) / (n - 1), or / n."""
+    _one_image(dim, "a variance")
+    dims = [dim] if isinstance(dim, int) else list(dim)
+    correction = int(unbiased) if correction is None else correction
+    count = math.prod(self.shape[d] for d in dims) - correction
+    centred = self - aten.mean(self, dims, True)
+    return (centred * _with_dims(ct, self, dims) * (2 / count),)
+
+
+@defvjp(aten.std)
+def std_vjp(ct, y, self, dim=None, unbiased=True, keepdim=False, correction=None):
+    """As the variance, / (2 y); zero where all are equal."""
+    half = ct / aten.clamp_min(y * 2, 1e-300) * (y > 0)
+    return var_vjp(half, y, self, dim, unbiased, keepdim, correction)
 
 
 @defvjp(aten.neg)
@@ -144,6 +172,60 @@ def sqrt_vjp(ct, y, self):
 def rsqrt_vjp(ct, y, self):
     """-y³ / 2."""
     return (ct * y * y * y * -0.5,)
+
+
+@defvjp(aten.log)
+def log_vjp(ct, y, self):
+    """1 / x."""
+    return (ct / self,)
+
+
+@defvjp(aten.square)
+def square_vjp(ct, y, self):
+    """2 x."""
+    return (ct * self * 2,)
+
+
+@defvjp(aten.reciprocal)
+def reciprocal_vjp(ct, y, self):
+    """-y²."""
+    return (ct * y * y * -1,)
+
+
+@defvjp(aten.rsub)
+def rsub_vjp(ct, y, self, other, alpha=1):
+    """Of b - α a: -α to a, 1 to b."""
+    return unbroadcast(ct * -alpha, self), unbroadcast(ct, other)
+
+
+@defvjp(aten.sin)
+def sin_vjp(ct, y, self):
+    """cos x."""
+    return (ct * aten.cos(self),)
+
+
+@defvjp(aten.cos)
+def cos_vjp(ct, y, self):
+    """-sin x."""
+    return (ct * aten.sin(self) * -1,)
+
+
+@defvjp(aten.atan)
+def atan_vjp(ct, y, self):
+    """1 / (1 + x²)."""
+    return (ct / (self * self + 1),)
+
+
+@defvjp(aten.erf)
+def erf_vjp(ct, y, self):
+    """2 / sqrt(π) e^(-x²)."""
+    return (ct * aten.exp(self * self * -1) * (2 / math.sqrt(math.pi)),)
+
+
+@defvjp(aten.cumsum)
+def cumsum_vjp(ct, y, self, dim, dtype=None):
+    """The sum over all that come after."""
+    return (aten.flip(aten.cumsum(aten.flip(ct, [dim]), dim), [dim]),)
 
 
 @defvjp(aten.pow)
@@ -178,55 +260,13 @@ def vector_norm_vjp(ct, y, self, ord=2, dim=None, keepdim=False, dtype=None):
     return (self * share,)
 
 
-# Pooling
-
-
-@defvjp(aten.max_pool2d_with_indices)
-def max_pool2d_vjp(ct, y, self, kernel_size, stride=(), padding=(0, 0), dilation=(1, 1), ceil_mode=False):
-    """Route each cotangent to the pixel that won."""
-    window = (kernel_size, list(stride), list(padding), list(dilation), ceil_mode)
-    return (aten.max_pool2d_with_indices_backward(ct[0], self, *window, y[1]),)
-
-
-@defvjp(aten.adaptive_max_pool2d)
-def adaptive_max_pool2d_vjp(ct, y, self, output_size):
-    """Route each cotangent to the pixel that won."""
-    return (aten.adaptive_max_pool2d_backward(ct[0], self, y[1]),)
-
-
-@defvjp(aten.amax)
+@defvjp(aten.amax, aten.amin)
 def amax_vjp(ct, y, self, dim=(), keepdim=False):
     """Shared evenly among the elements that won."""
-    if not dim:
-        raise NotImplementedError("a maximum over everything: images of a batch must not mix")
+    _one_image(dim, "an extreme")
     won = aten.eq(self, _with_dims(y, self, dim))
     count = aten.sum(won, list(dim), True)
     return (_with_dims(ct, self, dim) * won / count,)
-
-
-@defvjp(aten.avg_pool2d)
-def avg_pool2d_vjp(
-    ct,
-    y,
-    self,
-    kernel_size,
-    stride=(),
-    padding=(0, 0),
-    ceil_mode=False,
-    count_include_pad=True,
-    divisor_override=None,
-):
-    """An equal share to each pixel of the window."""
-    window = (kernel_size, list(stride), list(padding), ceil_mode, count_include_pad, divisor_override)
-    return (aten.avg_pool2d_backward(ct, self, *window),)
-
-
-@defvjp(aten.adaptive_avg_pool2d)
-def adaptive_avg_pool2d_vjp(ct, y, self, output_size):
-    """An equal share to each pixel of the bin; one bin needs no kernel of its own."""
-    if list(y.shape[-2:]) == [1, 1]:
-        return (aten.expand(ct / (self.shape[-2] * self.shape[-1]), self.shape),)
-    return (aten._adaptive_avg_pool2d_backward(ct, self),)
 
 
 def unbroadcast(ct, x):
@@ -251,12 +291,17 @@ def _with_dims(ct, x, dim):
     return aten.reshape(ct, [1 if axis in reduced else length for axis, length in enumerate(x.shape)])
 
 
+def _one_image(dim, what):
+    if dim is None or dim == [] or dim == ():
+        raise NotImplementedError(f"{what} over everything: images of a batch must not mix")
+
+
 def _is_one(length):
     """A symbolic batch size is not one, though a batch may hold one image: no guard is put on it."""
     return isinstance(length, int) and length == 1
 
 
-def _each(value, axes):
+def each(value, axes):
     """One number per axis."""
     values = [value] if isinstance(value, int) else list(value)
     return values * axes if len(values) == 1 else values

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -157,19 +157,20 @@ def availability(name: str) -> Literal["embedded", "cached", "download"]:
     return "cached" if cache_path(spec.url).is_file() else "download"
 
 
-def load_model(name: str, weights: str | Path = "default", progress: bool = True) -> Model:
+def load_model(name: str, weights: str | Path = "default", progress: bool = True, side: int = 0) -> Model:
     """Load a network with its geometry and labels.
 
     name: one of MODELS, or timm/NAME for any of timm's.
     weights: "default" for the published ImageNet weights, downloaded into TORCH_HOME at first use, with a
     progress bar on stderr if `progress`; "random" for numbers drawn from a fixed seed; else the path of a
-    checkpoint, as `read_state_dict` takes it. Where its classes are not ImageNet's 1000, the network gets as many,
+    checkpoint, as `read_state_dict` takes it. side: take smaller inputs than those the network was trained on, at
+    most so high and wide; 0 takes its own. Where its classes are not ImageNet's 1000, the network gets as many,
     and the labels are "class 0", "class 1", …
     Raises ValueError for an unknown name, WeightsError for weights that can't be had or don't fit.
     """
     if name.startswith(PREFIX):
-        return _load_timm(name, weights)
-    spec = model_spec(name)
+        return _load_timm(name, weights, side)
+    spec = _smaller(model_spec(name), side)
     labels: list[str] = list(torchvision_models.ResNet18_Weights.DEFAULT.meta["categories"])
     module = _build(spec, len(labels))
     if weights == "random":
@@ -192,12 +193,12 @@ def load_model(name: str, weights: str | Path = "default", progress: bool = True
     return Model(module.float().eval(), spec, spec.geometry, labels, origin, digest, licence)
 
 
-def _load_timm(name: str, weights: str | Path) -> Model:
+def _load_timm(name: str, weights: str | Path, side: int) -> Model:
     architecture = name.removeprefix(PREFIX)
     geometry, facts = timm_facts(architecture)
     licence = facts.get("license") or "see the model's page on timm's hub"
     source = f"https://huggingface.co/{facts.get('hf_hub_id') or 'timm'}"
-    spec = ModelSpec(name, architecture, "timm", "timm", licence, source, 0.0, 0, None, geometry)
+    spec = _smaller(ModelSpec(name, architecture, "timm", "timm", licence, source, 0.0, 0, None, geometry), side)
     classes = facts.get("num_classes") or 1000
     digest, origin = None, f"{name} from {source}"
     if weights == "default":
@@ -214,7 +215,19 @@ def _load_timm(name: str, weights: str | Path) -> Model:
     labels = [f"class {index}" for index in range(classes)]
     if classes == 1000:
         labels = list(torchvision_models.ResNet18_Weights.DEFAULT.meta["categories"])
-    return Model(module.float().eval(), spec, geometry, labels, origin, digest, licence)
+    return Model(module.float().eval(), spec, spec.geometry, labels, origin, digest, licence)
+
+
+def _smaller(spec: ModelSpec, side: int) -> ModelSpec:
+    """The same model on inputs of at most `side` pixels."""
+    geometry, (height, width) = spec.geometry, spec.geometry.crop
+    if not side or max(height, width) <= side:
+        return spec
+    crop = min(height, side), min(width, side)
+    return replace(
+        spec,
+        geometry=replace(geometry, resize=max(geometry.resize * side // max(height, width), *crop), crop=crop),
+    )
 
 
 def _build(spec: ModelSpec, classes: int) -> nn.Module:

@@ -19,7 +19,8 @@ IN_PLACE = {
 }  # fmt: skip
 ACTIVATION_CALLS = {
     F.relu, torch.relu, Tensor.relu, F.relu6, F.hardtanh, F.silu, F.gelu, F.hardswish, F.leaky_relu, F.prelu,
-    Tensor.prelu, F.elu, F.selu, torch.selu, F.celu, torch.celu, F.mish, F.softplus, *IN_PLACE,
+    Tensor.prelu, F.elu, F.selu, torch.selu, F.celu, torch.celu, F.mish, F.softplus,
+    F.threshold, *IN_PLACE,
 }  # fmt: skip
 CLAMPS = {
     torch.clamp: torch.relu, Tensor.clamp: torch.relu, Tensor.clamp_: torch.relu_, torch.clamp_min: torch.relu,
@@ -27,14 +28,14 @@ CLAMPS = {
 }  # fmt: skip
 ACTIVATION_OPS = (
     aten.relu, aten.hardtanh, aten.relu6, aten.silu, aten.gelu, aten.hardswish, aten.leaky_relu, aten.prelu,
-    aten.elu, aten.mish, aten.softplus,
+    aten.elu, aten.selu, aten.celu, aten.mish, aten.softplus, aten.threshold,
 )  # fmt: skip
 
 
 class Gate(torch.autograd.Function):
     """y = call(x); backwards the formula of a gate, with autograd's derivative of the call.
 
-    Guided backprop asks for x > 0, except where both ends of the call are its own gates (hardtanh).
+    Guided backprop asks for x > 0, except where the ends of the call are its own gates (hardtanh, threshold).
     """
 
     @staticmethod
@@ -81,7 +82,7 @@ class GateMode(TorchFunctionMode):
         writes = kwargs.pop("inplace", flag) or func in IN_PLACE
         self.sides.append(side(x.detach(), kinks_of(call, rest, kwargs)))
         source = x.clone() if writes else x
-        y = Gate.apply(source, lambda t: call(t, *rest, **kwargs), self.gate, call is F.hardtanh)
+        y = Gate.apply(source, lambda t: call(t, *rest, **kwargs), self.gate, call in (F.hardtanh, F.threshold))
         return x.copy_(y) if writes else y
 
 
@@ -107,7 +108,7 @@ def at_nodes(
             if node.target in ACTIVATION_OPS:
                 first, rest = args[0], args[1:]
                 call = lambda t, op=node.target, rest=rest, kwargs=kwargs: op(t, *rest, **kwargs)  # noqa: E731
-                values[node] = Gate.apply(first, call, gate, node.target is aten.hardtanh)
+                values[node] = Gate.apply(first, call, gate, node.target in (aten.hardtanh, aten.threshold))
             else:
                 values[node] = node.target(*args, **kwargs)
     wanted = [values[node] for node in nodes]
@@ -134,6 +135,8 @@ def kinks_of(call: Any, rest: Sequence[Any], kwargs: dict[str, Any]) -> tuple[fl
         return 0.0, kwargs.get("min_val", low), kwargs.get("max_val", high)
     if call in (F.relu6, aten.relu6):
         return 0.0, 6.0
+    if call in (F.threshold, aten.threshold):
+        return (float(rest[0]),)
     return (-3.0, 0.0, 3.0) if call in (F.hardswish, aten.hardswish) else (0.0,)
 
 

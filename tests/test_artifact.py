@@ -12,8 +12,9 @@ import torch
 from oracle import randomise
 from torch import Tensor, nn
 
-from engine.artifact import ArtifactError, Explainer, compile_model, load, read_manifest, save
+from engine.artifact import Explainer, compile_model, load, save
 from engine.geometry import Geometry
+from engine.manifest import ArtifactError, read_manifest
 
 
 class Net(nn.Module):
@@ -263,7 +264,7 @@ def test_another_format_is_refused(path: Path, tmp_path: Path) -> None:
             if entry.filename.endswith("manifest.json"):
                 data = json.dumps(json.loads(data) | {"format": 99}).encode()
             new.writestr(entry, data)
-    with pytest.raises(ArtifactError, match=r"new\.pt has format 99, this version reads 1"):
+    with pytest.raises(ArtifactError, match=r"new\.pt has format 99, this version reads 2"):
         load(tmp_path / "new.pt")
 
 

@@ -11,13 +11,13 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"program", "gates", "geometry", "render", "photo", "weights"},
-    {"vjps", "axes", "timm_models", "filling"},
+    {"vjps", "axes", "timm_models", "filling", "overlay", "constants", "exporting", "spellings"},
     {"layers", "zoo"},
-    {"activations", "moves", "norms", "products", "fold", "methods"},
+    {"activations", "moves", "norms", "pooling", "products", "resampling", "switches", "fold", "methods"},
     {"rules"},
     {"capture", "backward", "certificate", "answers"},
     {"compiler"},
-    {"lowering"},
+    {"lowering", "manifest"},
     {"artifact"},
     {"figures", "shelf", "verify"},
     {"__init__", "__main__"},

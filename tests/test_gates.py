@@ -49,6 +49,13 @@ ACTIVATION_CASES = {
     "relu6 op": (aten.relu6, (), {}, lambda x: 1.0 * between(x, 0, 6), lambda x: between(x, 0, 6)),
     "hardtanh": (aten.hardtanh, (), {}, lambda x: 1.0 * (np.abs(x) < 1), lambda x: np.abs(x) < 1),
     "hardtanh wide": (aten.hardtanh, (-2, 3), {}, lambda x: 1.0 * between(x, -2, 3), lambda x: between(x, -2, 3)),
+    "threshold": (aten.threshold, (0.5, 0.2), {}, lambda x: 1.0 * (x > 0.5), lambda x: x > 0.5),
+    "threshold below zero": (aten.threshold, (-1, -1), {}, lambda x: 1.0 * (x > -1), lambda x: x > -1),
+    "selu": (
+        aten.selu, (), {}, lambda x: 1.0507009873554805 * np.where(x > 0, 1, 1.6732632423543772 * np.exp(x)),
+        lambda x: x > 0,
+    ),
+    "celu": (aten.celu, (0.7,), {}, lambda x: np.where(x > 0, 1, np.exp(x / 0.7)), lambda x: x > 0),
     "silu": (aten.silu, (), {}, silu_slope, lambda x: x > 0),
     "gelu": (aten.gelu, (), {}, lambda x: (1 + erf(x / 2**0.5)) / 2 + x * normal_density(x), lambda x: x > 0),
     "gelu tanh": (aten.gelu, (), {"approximate": "tanh"}, gelu_tanh_slope, lambda x: x > 0),
@@ -104,13 +111,17 @@ def test_guided_is_both(name):
     np.testing.assert_allclose(passed, np.maximum(ct, 0) * slope * lets_through, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("name", [name for name in ACTIVATION_CASES if not name.startswith("hardtanh")])
+@pytest.mark.parametrize(
+    "name", [n for n in ACTIVATION_CASES if n not in ("hardtanh", "hardtanh wide", "threshold below zero")]
+)
 def test_guided_passes_nothing_where_the_input_was_not_positive(name):
     passed, x, _, _, _ = gated("guided", name)
     assert (passed[x <= 0] == 0).all() and (passed[x > 0] != 0).any()
 
 
-@pytest.mark.parametrize("name", ["relu", "relu6", "relu6 op", "hardtanh", "hardtanh wide"])
+@pytest.mark.parametrize(
+    "name", ["relu", "relu6", "relu6 op", "hardtanh", "hardtanh wide", "threshold", "threshold below zero"]
+)
 def test_guided_is_deconvnet_where_a_rectifier_is_open(name):
     guided, _, _, _, is_open = gated("guided", name)
     deconvnet, *_ = gated("deconvnet", name)
@@ -231,7 +242,7 @@ def test_coverage_leaves_out_what_the_logits_do_not_read():
             return (torch.sigmoid(image) * F.relu(image)).flatten(1)
 
     found = coverage(capture(Spare().eval(), torch.zeros(1, 2, 4, 4)))
-    assert (found.rectifiers, found.smooth, found.squashing) == ({"relu": 1}, {}, {"sigmoid": 1})
+    assert (found.rectifiers, found.smooth, found.plain) == ({"relu": 1}, {}, {"sigmoid": 1})
 
 
 @pytest.mark.parametrize(
@@ -239,8 +250,9 @@ def test_coverage_leaves_out_what_the_logits_do_not_read():
     [
         (Coverage(), "no activation to gate: guided backprop and deconvnet equal the gradient"),
         (
-            Coverage(squashing={"tanh": 2}),
-            "no activation to gate: guided backprop and deconvnet equal the gradient",
+            Coverage(plain={"tanh": 2}),
+            "no activation to gate: guided backprop and deconvnet equal the gradient; "
+            "2 tanh calls keep their derivative",
         ),
         (Coverage({"relu": 49}), "49 of 49 activations gated"),
         (Coverage({"relu": 10, "hardtanh": 4}), "14 of 14 activations gated"),

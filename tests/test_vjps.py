@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from engine.backward import CompileError
-from engine.capture import CaptureError
 from engine.compiler import compile_program
+from engine.exporting import CaptureError
 from engine.vjps import ACTIVATIONS, VJPS, defvjp
 
 aten = torch.ops.aten
@@ -20,7 +20,7 @@ aten = torch.ops.aten
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 
 # Arguments that no path from the image runs through: their cotangent may be None.
-PARAMETERS = {"weight", "bias", "running_mean", "running_var"}
+PARAMETERS = {"weight", "bias", "running_mean", "running_var", "condition", "index", "indices", "attn_mask"}
 
 
 @dataclass(frozen=True)
@@ -291,6 +291,86 @@ CASES = [
     case(aten.roll, x(2, 3, 4, 5), [1, -2], [2, 3]),
     case(aten.upsample_nearest2d, x(2, 3, 4, 5), [8, 10], None),
     case(aten.upsample_nearest2d, x(2, 3, 4, 5), None, [2.0, 1.5]),
+    case(aten._upsample_nearest_exact2d, x(2, 3, 4, 5), [7, 10], None),
+    case(aten._upsample_nearest_exact2d, x(2, 3, 4, 5), None, [2.0, 1.5]),
+    case(aten.upsample_bilinear2d, x(2, 3, 4, 5), [7, 3], False, None),
+    case(aten.upsample_bilinear2d, x(2, 3, 4, 5), None, True, [2.0, 1.5]),
+    case(aten.upsample_bicubic2d, x(2, 3, 4, 5), [7, 10], True, None),
+    case(aten.upsample_bicubic2d, x(2, 3, 4, 5), None, False, [2.0, 1.5]),
+    case(aten._upsample_bilinear2d_aa, x(2, 3, 6, 5), [4, 3], False, None),
+    case(aten._upsample_bilinear2d_aa, x(2, 3, 6, 5), None, True, [0.5, 1.5]),
+    case(aten._upsample_bicubic2d_aa, x(2, 3, 6, 5), [4, 7], False, None),
+    case(aten.channel_shuffle, x(2, 6, 4, 5), 2),
+    case(aten.pixel_shuffle, x(2, 8, 3, 4), 2),
+    case(aten.pixel_unshuffle, x(2, 2, 6, 4), 2),
+    case(aten.im2col, x(2, 3, 6, 5), [3, 2], [1, 2], [1, 0], [2, 1]),
+    case(aten.col2im, x(2, 12, 9), [4, 4], [2, 2], [1, 1], [0, 0], [1, 1]),
+    case(aten.conv_transpose2d, x(2, 4, 5, 6), x(4, 3, 3, 3), x(3)),
+    case(aten.conv_transpose2d, x(2, 4, 5, 6), x(4, 3, 3, 2), None, [2, 3], [1, 0], [1, 2], 2, [1, 2]),
+    case(aten.conv3d, x(2, 4, 5, 6, 5), x(6, 2, 3, 3, 2), x(6), [2, 1, 1], [1, 0, 1], [1, 1, 2], 2),
+    case(aten.log, positive(2, 3)),
+    case(aten.square, x(2, 3)),
+    case(aten.reciprocal, positive(2, 3)),
+    case(aten.rsub, x(2, 3), x(2, 1), alpha=2),
+    case(aten.rsub, x(2, 3), 1.5),
+    case(aten.sin, x(2, 3)),
+    case(aten.cos, x(2, 3)),
+    case(aten.atan, x(2, 3)),
+    case(aten.erf, x(2, 3)),
+    case(aten.cumsum, x(2, 3, 4), 1),
+    case(aten.cumsum, x(2, 3, 4), -1),
+    case(aten.var, x(2, 3, 4, 5), [2, 3]),
+    case(aten.var, x(2, 3, 4, 5), [1], False, True),
+    case(aten.var, x(2, 3, 4, 5), [-1], correction=2, keepdim=True),
+    case(aten.std, x(2, 3, 4, 5), [2, 3]),
+    case(aten.std, x(2, 3, 4, 5), [1], correction=0),
+    case(aten.std, torch.ones(2, 3, dtype=torch.float64), [1]),
+    case(aten.amin, ties(2, 3, 4, 5), [-1], True),
+    case(aten.avg_pool1d, x(2, 3, 9), [2]),
+    case(aten.avg_pool1d, x(2, 3, 9), [3], [2], [1], True, False),
+    case(aten.avg_pool3d, x(2, 3, 4, 5, 6), [2, 2, 3], [1, 1, 1], [0, 1, 1]),
+    case(aten.selu, x(2, 3, 4, 5)),
+    case(aten.celu, x(2, 3, 4, 5)),
+    case(aten.celu, x(2, 3, 4, 5), 0.5),
+    case(aten.threshold, x(2, 3, 4, 5), 0.5, -1.0),
+    case(aten.threshold, at(-1, 0.5, 1), 0.5, 0),
+    case(aten.hardshrink, x(2, 3, 4, 5)),
+    case(aten.hardshrink, at(-1, -0.5, 0, 0.5, 1), 0.5),
+    case(aten.softshrink, x(2, 3, 4, 5), 0.7),
+    case(aten.log_softmax, x(2, 3, 4), 1),
+    case(aten.log_sigmoid, x(2, 3, 4)),
+    case(aten.glu, x(2, 6, 4), 1),
+    case(aten.where, at(1, 0, 1).bool(), x(2, 3), x(2, 1)),
+    case(aten.maximum, ties(2, 3, 4), ties(3, 1)),
+    case(aten.minimum, ties(2, 3, 4), ties(3, 1)),
+    case(aten.max, ties(2, 3, 4), ties(2, 3, 4)),
+    case(aten.max, x(2, 3, 4), 1),
+    case(aten.max, x(2, 3, 4), -1, True),
+    case(aten.min, ties(2, 3, 4), ties(2, 3, 4)),
+    case(aten.min, x(2, 3, 4), 1, True),
+    case(aten.sort, x(2, 3, 4)),
+    case(aten.sort, x(2, 3, 4), 1, True),
+    case(aten.topk, x(2, 5, 4), 2, 1),
+    case(aten.topk, x(2, 5), 3),
+    case(aten.abs, at(-1, 0, 2)),
+    case(aten.sign, x(2, 3)),
+    case(aten.floor, x(2, 3)),
+    case(aten.round, x(2, 3)),
+    case(aten.gather, x(2, 3, 4), 1, torch.tensor([[[2, 0, 2, 1]], [[1, 1, 0, 0]]])),
+    case(aten.index_select, x(2, 3, 4), -1, torch.tensor([3, 0, 0])),
+    case(aten.index, x(2, 3, 4), [None, torch.tensor([2, 0, 2, 1])]),
+    case(aten.index, x(2, 3, 4), [None, torch.tensor([2, 0]), torch.tensor([1, 1])]),
+    case(aten.unbind, x(2, 3, 4)),
+    case(aten.unbind, x(2, 3, 4), 1, read=(2,)),
+    case(aten.flip, x(2, 3, 4), [1, 2]),
+    case(aten.repeat, x(2, 3), [1, 2]),
+    case(aten.repeat, x(2, 3), [2, 1, 3]),
+    case(aten.tile, x(2, 3, 4), [2, 3]),
+    case(aten.repeat_interleave, x(2, 3, 4), 3, 1),
+    case(aten.scaled_dot_product_attention, x(2, 3, 6, 4), x(2, 3, 5, 4), x(2, 3, 5, 7), x(6, 5)),
+    case(aten.scaled_dot_product_attention, x(2, 6, 4), x(2, 5, 4), x(2, 5, 4), torch.ones(6, 5).tril().bool()),
+    case(aten.to, x(2, 3), torch.float64, copy=True),
+    case(aten._to_copy, x(2, 3), dtype=torch.float64),
 ]
 
 
@@ -384,7 +464,11 @@ def ops_of(rule: Any) -> list[Any]:
     return [op for op, registered in VJPS.items() if registered is rule]
 
 
-NAMED_RULES = sorted({rule for rule in VJPS.values() if not is_variadic(rule)}, key=lambda rule: rule.__name__)
+# Variance takes its correction by one name in one overload and by another in the next.
+TWO_SIGNATURES = {VJPS[aten.var], VJPS[aten.std]}
+NAMED_RULES = sorted(
+    {rule for rule in VJPS.values() if not is_variadic(rule)} - TWO_SIGNATURES, key=lambda rule: rule.__name__
+)
 
 
 @pytest.mark.parametrize("rule", NAMED_RULES, ids=lambda rule: rule.__name__)
@@ -416,14 +500,15 @@ def test_a_rule_has_the_defaults_of_its_op(rule):
                 theirs = argument.default_value
                 checked.add(argument.name)
                 assert _plain(ours[argument.name]) == _plain(theirs), f"{schema.name}({argument.name})"
-    assert checked == set(ours) - {"memory_format"}
+    # A reduction without axes is an overload of its own; the rules refuse it.
+    assert set(ours) - checked <= {"memory_format", "dim"}
 
 
 def _plain(default: Any) -> Any:
     """(1,) and [1, 1] are the same stride."""
     if isinstance(default, (list, tuple)):
         values = list(default)
-        return values * 2 if len(values) == 1 else values
+        return values[:1] if len(set(values)) == 1 else values
     return default
 
 
@@ -583,8 +668,8 @@ REFUSED = {
     "rounded division": lambda i: i + torch.div(i, 2, rounding_mode="floor"),
     "softmax in another dtype": lambda i: F.softmax(i, 1, dtype=torch.float32),
     "slice of the batch": lambda i: i + i[:1],
-    "circular padding": lambda i: F.pad(i, (1, 1, 1, 1), mode="circular").cumsum(2),
-    "an op without a rule": lambda i: i.cumsum(1),
+    "circular padding": lambda i: F.pad(i, (1, 1, 1, 1), mode="circular").cumprod(2),
+    "an op without a rule": lambda i: i.cumprod(1),
     "training dropout": lambda i: F.dropout(i, 0.5, training=True),
 }
 

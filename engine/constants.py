@@ -1,0 +1,30 @@
+"""Compute when compiling what depends on constants alone: a standardised kernel, a mask, a grid of positions."""
+
+from torch import Tensor, fx
+
+from engine.program import Program
+
+# A constant that follows from others is worth its place in the file up to this many elements.
+SMALL = 1 << 14
+
+
+def evaluate_constants(program: Program) -> None:
+    """Replace what follows from constants by its value, where that is small or replaces as much.
+
+    What a network makes from nothing, as torch.arange, is one too: as a buffer it goes where the file goes.
+    """
+    room: dict[fx.Node, int] = {}  # constant -> the number of elements that its value may have
+    for node in list(program.graph.nodes):
+        sources, fake = node.all_input_nodes, node.meta.get("val")
+        if node.op == "get_attr":
+            room[node] = max(SMALL, fake.numel())
+        if node.op != "call_function" or any(source not in room for source in sources):
+            continue
+        made = fake.numel() if isinstance(fake, Tensor) and not sources else 0
+        room[node] = max([made, *(room[source] for source in sources)])
+        if isinstance(fake, Tensor) and fake.numel() <= room[node]:
+            (value,) = program.run([node])
+            constant = program.constant(node.name, value.contiguous(), fake)
+            room[constant] = room[node]
+            node.replace_all_uses_with(constant)
+            program.graph.erase_node(node)

@@ -1,0 +1,92 @@
+"""The rules of ops that choose between values, or reorder them by size. See `engine.vjps` for what a rule is."""
+
+from engine.program import aten
+from engine.vjps import defvjp, unbroadcast
+
+
+@defvjp(aten.where)
+def where_vjp(ct, y, condition, self, other):
+    """To the side that was chosen."""
+    return None, unbroadcast(aten.where(condition, ct, 0), self), unbroadcast(aten.where(condition, 0, ct), other)
+
+
+@defvjp(aten.maximum)
+def maximum_vjp(ct, y, self, other):
+    """To the larger; half to each of two equals."""
+    half = aten.eq(self, other) * 0.5
+    return unbroadcast(ct * (half + (self > other)), self), unbroadcast(ct * (half + aten.lt(self, other)), other)
+
+
+@defvjp(aten.minimum)
+def minimum_vjp(ct, y, self, other):
+    """To the smaller; half to each of two equals."""
+    half = aten.eq(self, other) * 0.5
+    return unbroadcast(ct * (half + aten.lt(self, other)), self), unbroadcast(ct * (half + (self > other)), other)
+
+
+@defvjp(aten.max)
+def max_vjp(ct, y, self, dim=None, keepdim=False):
+    """Of two values as `maximum`; along an axis to the element that won."""
+    if hasattr(dim, "shape"):
+        return maximum_vjp(ct, y, self, dim)
+    return _to_the_chosen(ct, y, self, dim, keepdim)
+
+
+@defvjp(aten.min)
+def min_vjp(ct, y, self, dim=None, keepdim=False):
+    """Of two values as `minimum`; along an axis to the element that won."""
+    if hasattr(dim, "shape"):
+        return minimum_vjp(ct, y, self, dim)
+    return _to_the_chosen(ct, y, self, dim, keepdim)
+
+
+@defvjp(aten.sort)
+def sort_vjp(ct, y, self, dim=-1, descending=False):
+    """Each back to where it came from."""
+    return _to_the_chosen(ct, y, self, dim, True)
+
+
+@defvjp(aten.topk)
+def topk_vjp(ct, y, self, k, dim=-1, largest=True, sorted=True):
+    """Each back to where it came from, zero to the others."""
+    return _to_the_chosen(ct, y, self, dim, True)
+
+
+@defvjp(aten.abs)
+def abs_vjp(ct, y, self):
+    """The sign."""
+    return (ct * aten.sgn(self),)
+
+
+@defvjp(aten.sign, aten.floor, aten.round)
+def flat_vjp(ct, y, self):
+    """Zero: flat wherever there is a slope."""
+    return (aten.zeros_like(self),)
+
+
+@defvjp(aten.gather)
+def gather_vjp(ct, y, self, dim, index, sparse_grad=False):
+    """Added up where it was read."""
+    return aten.scatter_add(aten.zeros_like(self), dim, index, ct), None
+
+
+@defvjp(aten.index_select)
+def index_select_vjp(ct, y, self, dim, index):
+    """Added up where it was read."""
+    return aten.index_add(aten.zeros_like(self), dim, index, ct), None
+
+
+@defvjp(aten.index)
+def index_vjp(ct, y, self, indices):
+    """Added up where it was read."""
+    return aten.index_put(aten.zeros_like(self), indices, ct, True), None
+
+
+def _to_the_chosen(ct, y, x, dim, keepdim):
+    """Scatter the cotangent of the values by the indices that the op returned with them."""
+    if dim is None:
+        raise NotImplementedError("an extreme over everything: images of a batch must not mix")
+    values, places = ct[0], y[1]
+    if not keepdim:
+        values, places = aten.unsqueeze(values, dim), aten.unsqueeze(places, dim)
+    return (aten.scatter(aten.zeros_like(x), dim, places, values),)

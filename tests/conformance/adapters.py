@@ -1,0 +1,153 @@
+"""Other tools behind one interface.
+
+An adapter takes (module, x, seed, layer), seed one-hot, and returns what its tool answers, before any scaling
+that the tool offers to leave out. Image methods give [N, 3, H, W], Grad-CAM [N, h, w]. Tools are imported when
+asked, so that each can be absent.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from tests.oracle import Gate
+
+MODULES = {"captum": "captum", "zennit": "zennit", "grad-cam": "pytorch_grad_cam", "torchcam": "torchcam"}
+HANDBOOK = "the handbook's hooks"
+Adapter = Callable[[nn.Module, Tensor, Tensor, str], Tensor]
+
+
+def captum_image(name: str, **options: object) -> Adapter:
+    def ask(module: nn.Module, x: Tensor, seed: Tensor, layer: str) -> Tensor:
+        from captum import attr
+
+        return getattr(attr, name)(module).attribute(x, target=seed.argmax(1), **options)
+
+    return ask
+
+
+def captum_grad_cam(module: nn.Module, x: Tensor, seed: Tensor, layer: str) -> Tensor:
+    from captum.attr import LayerGradCam
+
+    asked = LayerGradCam(module, module.get_submodule(layer))
+    return asked.attribute(x, target=seed.argmax(1), relu_attributions=True)[:, 0]
+
+
+def captum_guided_grad_cam(module: nn.Module, x: Tensor, seed: Tensor, layer: str) -> Tensor:
+    from captum.attr import GuidedGradCam
+
+    asked = GuidedGradCam(module, module.get_submodule(layer))
+    return asked.attribute(x, target=seed.argmax(1), interpolate_mode="bilinear")
+
+
+def zennit_image(name: str | None) -> Adapter:
+    def ask(module: nn.Module, x: Tensor, seed: Tensor, layer: str) -> Tensor:
+        from zennit import composites
+        from zennit.attribution import Gradient
+
+        with Gradient(module, getattr(composites, name)() if name else None) as attributor:
+            return attributor(x, seed)[1]
+
+    return ask
+
+
+def grad_cam_guided(module: nn.Module, x: Tensor, seed: Tensor, layer: str) -> Tensor:
+    """Image by image: it answers for the first one of a batch."""
+    from pytorch_grad_cam import GuidedBackpropReLUModel
+
+    ask = GuidedBackpropReLUModel(module)
+    maps = [ask(x[i : i + 1].clone(), int(seed[i].argmax())) for i in range(len(x))]
+    return torch.stack([torch.from_numpy(found.copy()).permute(2, 0, 1) for found in maps])
+
+
+def grad_cam_guided_batch(module: nn.Module, x: Tensor, seed: Tensor, layer: str) -> Tensor:
+    """The batch in one call, for the first image's class; what is not answered is zero."""
+    from pytorch_grad_cam import GuidedBackpropReLUModel
+
+    answer = torch.zeros_like(x)
+    found = GuidedBackpropReLUModel(module)(x, int(seed[0].argmax()))
+    answer[0] = torch.from_numpy(found.copy()).permute(2, 0, 1)
+    return answer
+
+
+def grad_cam_guided_twice(module: nn.Module, x: Tensor, seed: Tensor, layer: str) -> Tensor:
+    """The second of two calls with the same tensors."""
+    from pytorch_grad_cam import GuidedBackpropReLUModel
+
+    ask, images, answers = GuidedBackpropReLUModel(module), list(x.split(1)), []
+    for _ in range(2):
+        answers = [ask(image, int(row.argmax())).copy() for image, row in zip(images, seed, strict=True)]
+    return torch.stack([torch.from_numpy(found).permute(2, 0, 1) for found in answers])
+
+
+def grad_cam_raw(module: nn.Module, x: Tensor, seed: Tensor, layer: str) -> Tensor:
+    """Its own weighted sum, before it is scaled to 0..1 and resized in float32."""
+    from pytorch_grad_cam import GradCAM
+
+    part = module.get_submodule(layer)
+    with GradCAM(module, [part]) as cam:
+        targets = one_class_each(seed)
+        cam(x, targets)
+        (primal, *_), (ct, *_) = cam.activations_and_grads.activations, cam.activations_and_grads.gradients
+        found = cam.get_cam_image(x, part, targets, primal.numpy(), ct.numpy())
+    return torch.relu(torch.from_numpy(found))
+
+
+def grad_cam_delivered(module: nn.Module, x: Tensor, seed: Tensor, layer: str) -> Tensor:
+    from pytorch_grad_cam import GradCAM
+
+    with GradCAM(module, [module.get_submodule(layer)]) as cam:
+        return torch.from_numpy(cam(x, one_class_each(seed)))
+
+
+def one_class_each(seed: Tensor) -> list[Callable[[Tensor], Tensor]]:
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    return [ClassifierOutputTarget(int(target)) for target in seed.argmax(1)]
+
+
+def torchcam_cam(name: str, normalized: bool = False, **options: str) -> Adapter:
+    def ask(module: nn.Module, x: Tensor, seed: Tensor, layer: str) -> Tensor:
+        from torchcam import methods
+
+        with getattr(methods, name)(module, layer, **options) as cam:
+            return cam(seed.argmax(1).tolist(), module(x), normalized=normalized)[0].detach()
+
+    return ask
+
+
+def gated_features(module: nn.Module, x: Tensor, seed: Tensor, layer: str) -> Tensor:
+    """Gates on the ReLUs of `module.features` alone, the rest of the network with its plain derivative."""
+
+    class Guided(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return Gate.apply(x, torch.relu, "guided")
+
+    for name, part in module.features.named_children():
+        if isinstance(part, nn.ReLU):
+            setattr(module.features, name, Guided())
+    leaf = x.clone().requires_grad_()
+    return torch.autograd.grad((module(leaf) * seed).sum(), leaf)[0]
+
+
+# (tool, method, usage) -> how it is asked; no usage where the tool is asked as its documentation says.
+ADAPTERS: dict[tuple[str, str, str], Adapter] = {
+    ("captum", "gradient", ""): captum_image("Saliency", abs=False),
+    ("captum", "input_x_gradient", ""): captum_image("InputXGradient"),
+    ("captum", "guided_backprop", ""): captum_image("GuidedBackprop"),
+    ("captum", "deconvnet", ""): captum_image("Deconvolution"),
+    ("captum", "grad_cam", ""): captum_grad_cam,
+    ("captum", "guided_grad_cam", ""): captum_guided_grad_cam,
+    ("zennit", "gradient", ""): zennit_image(None),
+    ("zennit", "guided_backprop", ""): zennit_image("GuidedBackprop"),
+    ("zennit", "deconvnet", ""): zennit_image("DeconvNet"),
+    ("grad-cam", "guided_backprop", ""): grad_cam_guided,
+    ("grad-cam", "guided_backprop", "batch in one call"): grad_cam_guided_batch,
+    ("grad-cam", "guided_backprop", "second call"): grad_cam_guided_twice,
+    ("grad-cam", "grad_cam", ""): grad_cam_raw,
+    ("grad-cam", "grad_cam", "as delivered"): grad_cam_delivered,
+    ("torchcam", "cam", ""): torchcam_cam("CAM", fc_layer="fc"),
+    ("torchcam", "grad_cam", ""): torchcam_cam("GradCAM"),
+    ("torchcam", "grad_cam", "as delivered"): torchcam_cam("GradCAM", normalized=True),
+    (HANDBOOK, "guided_backprop", ""): gated_features,
+}

@@ -1,0 +1,238 @@
+"""Where other tools agree with this project, and where they are wrong: the cases, and their tables.
+
+python -m tests.conformance.peers      prints the tables as Markdown
+"""
+
+import copy
+import warnings
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+
+import torch
+from torch import Tensor, nn
+
+from engine import METHODS, Explainer, compile_model
+from tests.conformance.adapters import ADAPTERS, HANDBOOK, MODULES, Adapter
+from tests.conformance.networks import network
+from tests.oracle import at_image, deviation
+
+GATES = {"guided_backprop": "guided", "deconvnet": "deconvnet"}  # of the image methods that have one
+
+
+@dataclass(frozen=True)
+class Case:
+    """One question to one tool. `dtype` is the precision of network and image."""
+
+    network: str
+    tool: str
+    method: str
+    layer: str = ""
+    usage: str = ""
+    dtype: torch.dtype = torch.float64
+
+    def __str__(self) -> str:
+        question = f"{self.method} at {self.layer}" if self.layer else self.method
+        return f"{question} ({self.usage})" if self.usage else question
+
+    @property
+    def bound(self) -> float:
+        """The deviation up to which two answers agree."""
+        return 1e-9 if self.dtype == torch.float64 else 1e-5
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A case in which the tool is wrong, by about `about` of the reference's maximum, and why."""
+
+    title: str
+    case: Case
+    about: float
+    why: str
+
+
+AGREEMENTS = [
+    *(Case(network, tool, method)
+      for network in ("small residual", "one ReLU in two branches", "vgg11", "resnet18")
+      for tool in ("captum", "zennit")
+      for method in ("gradient", "deconvnet", "guided_backprop")),
+    *(Case(network, "grad-cam", "guided_backprop") for network in ("small residual", "vgg11", "resnet18")),
+    *(Case(network, tool, "grad_cam", layer)
+      for network, layer in (("small residual", "last"), ("vgg11", "features.19"), ("resnet18", "layer3.1"))
+      for tool in ("captum", "grad-cam", "torchcam")),
+    Case("small residual", "captum", "input_x_gradient"),
+    Case("small residual", "captum", "guided_grad_cam", "last"),
+    Case("vgg11", "captum", "guided_grad_cam", "features.18"),
+    Case("resnet18", "captum", "guided_grad_cam", "layer4"),
+    Case("resnet18", "torchcam", "cam", "layer4"),
+    Case("googlenet", "captum", "grad_cam", "inception5a"),
+    Case("mobilenet_v2", "captum", "gradient"),
+    # grad-cam asks image by image; on vgg11 in float32 a convolution of another batch size rounds otherwise, and
+    # one activation and one pooling fall to the other side: 2e-4, and 2e-7 where ours is asked image by image too.
+    Case("small residual", "grad-cam", "guided_backprop", dtype=torch.float32),
+    Case("vgg11", "captum", "guided_backprop", dtype=torch.float32),
+    Case("vgg11", "torchcam", "grad_cam", "features.19", dtype=torch.float32),
+]  # fmt: skip
+
+PLAIN = "the plain gradient, without a word"
+UNHOOKED = f"no module to hook: {PLAIN}"
+FUNCTIONAL = "functional ReLU"
+LAST = "the last ReLU is functional"
+UNKNOWN = f"only nn.ReLU is known: {PLAIN}"
+OTHER_ACTIVATION = "another activation than ReLU"
+IN_PLACE = "in-place ReLU behind the layer"
+OVERWRITTEN = "the activation that was kept is overwritten by the ReLU"
+REUSED = "module used three times, the second use asked"
+FAULTS = [
+    Fault(FUNCTIONAL, Case("googlenet", "captum", "guided_backprop"), 1.5, UNHOOKED),
+    Fault(FUNCTIONAL, Case("googlenet", "zennit", "guided_backprop"), 1.5, UNHOOKED),
+    Fault(FUNCTIONAL, Case("googlenet", "grad-cam", "guided_backprop"), 1.5, UNHOOKED),
+    Fault(FUNCTIONAL, Case("googlenet", "captum", "deconvnet"), 2.1, UNHOOKED),
+    Fault(FUNCTIONAL, Case("densenet, 8 layers", "captum", "guided_backprop"), 0.4, LAST),
+    Fault(FUNCTIONAL, Case("densenet, 8 layers", "zennit", "guided_backprop"), 0.4, LAST),
+    Fault(OTHER_ACTIVATION, Case("mobilenet_v2", "captum", "guided_backprop"), 35, f"ReLU6; {UNKNOWN}"),
+    Fault(OTHER_ACTIVATION, Case("efficientnet_b0", "zennit", "guided_backprop"), 2.4, f"SiLU; {UNKNOWN}"),
+    Fault(OTHER_ACTIVATION, Case("GELU", "grad-cam", "guided_backprop"), 0.94, f"GELU; {UNKNOWN}"),
+    Fault("ReLU whose input has a second reader", Case("ReLU whose input is shared", "captum", "guided_backprop"),
+          0.51, "the hook on the input gates what the other reader sends back too"),
+    Fault("ReLU whose input has a second reader", Case("ReLU whose input is shared", "captum", "deconvnet"),
+          0.91, "the hook on the input drops what the other reader sends back"),
+    Fault(IN_PLACE, Case("alexnet", "grad-cam", "grad_cam", "features.10"), 0.36, OVERWRITTEN),
+    Fault(IN_PLACE, Case("alexnet", "torchcam", "grad_cam", "features.10"), 0.36, OVERWRITTEN),
+    Fault(IN_PLACE, Case("resnet18", "torchcam", "grad_cam", "bn1"), 0.76, OVERWRITTEN),
+    Fault("gates in model.features only", Case("alexnet", HANDBOOK, "guided_backprop"), 0.57,
+          "the ReLUs of the classifier keep their plain derivative"),
+    Fault(REUSED, Case("reused modules", "captum", "grad_cam", "relu@2"), 1.8, "the last use answers"),
+    Fault(REUSED, Case("reused modules", "torchcam", "grad_cam", "relu@2"), 1.8, "the last use answers"),
+    Fault(REUSED, Case("reused modules", "grad-cam", "grad_cam", "relu@2"), 0.92, "the first use answers"),
+    Fault("one class for each image",
+          Case("small residual", "grad-cam", "guided_backprop", usage="batch in one call"), 0.3,
+          "the first image alone is answered"),
+    Fault("the same tensor asked twice",
+          Case("small residual", "grad-cam", "guided_backprop", usage="second call"), 1.0,
+          "the gradient is added to that of the first call"),
+    Fault("constant map", Case("constant maps", "grad-cam", "grad_cam", "first", usage="as delivered"), 1.0,
+          "scaled by its own minimum and maximum: zero everywhere"),
+    Fault("constant map", Case("constant maps", "torchcam", "grad_cam", "first", usage="as delivered"), 1.0,
+          "scaled by its own minimum and maximum: zero everywhere"),
+]  # fmt: skip
+
+
+@cache
+def theirs(case: Case) -> Tensor:
+    """What the tool answers; it gets a copy of the network, and its warnings go nowhere."""
+    module, x, seed = network(case.network, case.dtype)
+    layer = case.layer.partition("@")[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        adapter = ADAPTERS[case.tool, case.method, case.usage]
+        return adapter(copy.deepcopy(module), x.clone(), seed, layer).detach()
+
+
+def ours(case: Case) -> Tensor:
+    """What this project answers: for `cam` and `grad_cam` the map as it is at the layer, not resized."""
+    _, x, seed = network(case.network, case.dtype)
+    found = explainer(case.network, case.dtype)
+    if case.method not in ("cam", "grad_cam"):
+        return found.explain(x, seed, case.method, case.layer or -1)
+    _, primals, cotangents, _ = found.probe(x, seed, "gradient")
+    at = found.layer_index(case.layer)
+    return METHODS[case.method].read(primals[at], cotangents[at])
+
+
+@cache
+def explainer(name: str, dtype: torch.dtype) -> Explainer:
+    """The network compiled for what the tables ask of it."""
+    module, x, _ = network(name, dtype)
+    cases = [case for case in [*AGREEMENTS, *(fault.case for fault in FAULTS)] if case.network == name]
+    layers = sorted({case.layer for case in cases} - {""})
+    methods = sorted({case.method for case in cases})
+    return compile_model(module, x, layers=layers or "trunk", methods=methods)
+
+
+@cache
+def reference(case: Case, gate: str | None = None) -> Tensor:
+    """Autograd through the module as its author wrote it: for image methods with each activation call replaced,
+    for Grad-CAM with a copy of the layer's output passed on, so that nothing can overwrite it."""
+    module, x, seed = network(case.network, case.dtype)
+    if case.method != "grad_cam":
+        return at_image(module, x, seed, gate or GATES.get(case.method, "gradient"))[1]
+    name, _, use = case.layer.partition("@")
+    outputs = []
+
+    def keep(part: nn.Module, args: tuple[Tensor, ...], y: Tensor) -> Tensor:
+        outputs.append(y)
+        return y.clone()
+
+    handle = module.get_submodule(name).register_forward_hook(keep)
+    logits = module(x)
+    handle.remove()
+    primal = outputs[int(use or 1) - 1]
+    (ct,) = torch.autograd.grad((logits * seed).sum(), primal)
+    return torch.relu((ct.mean((2, 3), keepdim=True) * primal).sum(1)).detach()
+
+
+HABITS = [("captum", "guided_backprop", ""), ("zennit", "guided_backprop", ""), ("torchcam", "grad_cam", ""),
+          ("grad-cam", "grad_cam", ""), ("grad-cam", "guided_backprop", "batch in one call")]  # fmt: skip
+
+
+def left_behind(ask: Adapter) -> dict[str, int]:
+    """What a question changes in the caller's ResNet18 and images, counted; what did not change is left out."""
+    module, x, seed = copy.deepcopy(network("resnet18"))
+    module.relu.train()
+    parts = dict(module.named_modules(remove_duplicate=False))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ask(module, x, seed, "layer4")
+    now = dict(module.named_modules(remove_duplicate=False))
+    counts = {
+        "modules replaced": sum(now[name] is not part for name, part in parts.items()),
+        "parameters with a .grad": sum(weight.grad is not None for weight in module.parameters()),
+        "train flags cleared": int(not parts["relu"].training),
+        "hooks left": sum(len(part._forward_hooks) + len(part._backward_hooks) for part in now.values()),
+        "images that require grad": len(x) * int(x.requires_grad),
+    }
+    return {what: count for what, count in counts.items() if count}
+
+
+def tables() -> str:
+    """Three tables as Markdown: agreement, faults, and what a call leaves behind.
+
+    Deviations are the largest difference relative to the largest value. Raises ImportError where a tool is not
+    installed.
+    """
+    lines = ["| tool | network | method | precision | deviation |", "|---|---|---|---|---|"]
+    for case in AGREEMENTS:
+        precision, number = str(case.dtype).removeprefix("torch."), brief(deviation(ours(case), theirs(case)))
+        lines.append(f"| {titled(case.tool)} | {case.network} | {case} | {precision} | {number} |")
+    lines += [
+        "",
+        "| fault | tool | network | method | its deviation | ours | why |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for fault in FAULTS:
+        case, wanted = fault.case, reference(fault.case)
+        numbers = f"{deviation(theirs(case), wanted):.0%} | {brief(deviation(ours(case), wanted))}"
+        lines.append(
+            f"| {fault.title} | {titled(case.tool)} | {case.network} | {case} | {numbers} | {fault.why} |"
+        )
+    lines += ["", "| tool | method | what a call leaves behind in resnet18 |", "|---|---|---|"]
+    for tool, method, usage in HABITS:
+        found = left_behind(ADAPTERS[tool, method, usage])
+        text = ", ".join(f"{count} {what}" for what, count in found.items()) or "nothing"
+        lines.append(f"| {titled(tool)} | {method} | {text} |")
+    return "\n".join(lines) + "\n"
+
+
+def brief(number: float) -> str:
+    """One digit, and 0 for what is equal to the last bit."""
+    return f"{number:.0e}" if number else "0"
+
+
+def titled(tool: str) -> str:
+    """A tool with its version."""
+    return f"{tool} {version(tool)}" if tool in MODULES else tool
+
+
+if __name__ == "__main__":
+    print(tables(), end="")
