@@ -19,7 +19,7 @@ from engine.manifest import ArtifactError
 from engine.methods import METHODS
 from engine.photo import PhotoError, load_photo
 from engine.program import Program
-from engine.shelf import build, open_model
+from engine.shelf import build, coverage_of, open_model
 from engine.timm_models import PREFIX, REPRESENTATIVE
 from engine.verify import header, verify
 from engine.weights import WeightsError
@@ -40,14 +40,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def list_models(options: argparse.Namespace) -> int:
-    """Print the models, where their weights are, and the methods."""
+    """Print the models, where their weights are, what gates reach in those that were built, and the methods."""
     for family, specs in by_family().items():
         print(family)
         for spec in specs:
             where: str = availability(spec.name)
             where = f"download {spec.megabytes:.0f} MB" if where == "download" else where
             accuracy = f"top-1 {spec.accuracy:.1f} %" if spec.accuracy else ""
-            print(f"  {spec.name:22} {spec.title:22} {spec.parameters / 1e6:6.1f} M  {accuracy:12} {where}")
+            size = f"{spec.parameters / 1e6:6.1f} M"
+            line = f"  {spec.name:22} {spec.title:22} {size}  {accuracy:12} {where:15} {coverage_of(spec.name)}"
+            print(line.rstrip())
+    print("\nGate coverage stands behind models that were built; docs/exactness.md has that of all.")
     print("\nMethods")
     for method in METHODS.values():
         place = {"image": "at the image", "layer": "at every layer", "pooled": "at the pooled layer"}[method.at]

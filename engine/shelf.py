@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from engine.artifact import Explainer, compile_model, load, save
-from engine.manifest import COMPILER, ArtifactError
+from engine.manifest import COMPILER, ArtifactError, read_manifest
 from engine.timm_models import PREFIX
 from engine.zoo import load_model, model_spec
 
@@ -23,8 +23,7 @@ def open_model(name: str, weights: str = "default", folder: Path = EXPORTED_MODE
     """
     if not name.startswith(PREFIX):
         model_spec(name)
-    file = name.replace("/", "-")
-    path = folder / (f"{file}.pt" if weights == "default" else f"{file}-{weights}.pt")
+    path = _path(name, weights, folder)
     with _building.setdefault(path, threading.Lock()):
         if path.is_file() and (explainer := _current(path)):
             return explainer
@@ -49,6 +48,21 @@ def build(
         "licence": model.licence,
     }
     return compile_model(model.module, model.example[:1], layers, methods, model.labels, model.geometry, source)
+
+
+def coverage_of(name: str, folder: Path = EXPORTED_MODELS) -> str:
+    """What the gates reach in a model of which `folder` has a file; empty where it has none."""
+    for weights in ("default", "random"):
+        try:
+            return str(read_manifest(_path(name, weights, folder))["coverage"]["text"])
+        except ArtifactError:
+            continue
+    return ""
+
+
+def _path(name: str, weights: str, folder: Path) -> Path:
+    file = name.replace("/", "-")
+    return folder / (f"{file}.pt" if weights == "default" else f"{file}-{weights}.pt")
 
 
 def _current(path: Path) -> Explainer | None:
