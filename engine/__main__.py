@@ -18,12 +18,13 @@ from engine.figures import Look, answers, picture, shape_text, sheet
 from engine.manifest import ArtifactError
 from engine.methods import METHODS
 from engine.photo import PhotoError, load_photo
+from engine.precision import PRECISIONS, in_precision
 from engine.program import Program
 from engine.shelf import build, coverage_of, open_model
-from engine.timm_models import PREFIX, REPRESENTATIVE
+from engine.timm_models import PREFIX, REPRESENTATIVE, timm_facts
 from engine.verify import header, verify
 from engine.weights import WeightsError
-from engine.zoo import DEFAULT_MODEL, MODELS, availability, by_family, load_model
+from engine.zoo import DEFAULT_MODEL, MODELS, availability, by_family, load_model, model_spec
 
 REFUSALS = (ArtifactError, CaptureError, CompileError, PhotoError, WeightsError, ValueError, OSError)
 
@@ -71,7 +72,10 @@ def list_layers(options: argparse.Namespace) -> int:
 
 def export(options: argparse.Namespace) -> int:
     """Compile a model into one file."""
-    explainer = build(options.model, options.weights, _names(options.layers), _name_list(options.methods))
+    explainer = build(
+        options.model, options.weights, _names(options.layers), _name_list(options.methods), options.size
+    )
+    explainer = in_precision(explainer, PRECISIONS[options.dtype])
     save(explainer, options.output)
     _describe(explainer, options.output)
     return 0
@@ -148,7 +152,7 @@ def verify_models(options: argparse.Namespace) -> int:
     print(f"torch {torch.__version__}, {options.dtype}, bound {BOUNDS[dtype]}, random weights\n\n{header()}")
     kept = True
     for name in names:
-        model = load_model(name, "random", side=options.side)
+        model = load_model(name, "random", size=_at_most(name, options.side))
         row = verify(name, model.module, model.example, dtype)
         del model
         gc.collect()  # a graph refers to itself, and holds gigabytes
@@ -156,6 +160,13 @@ def verify_models(options: argparse.Namespace) -> int:
         kept &= row.kept
     print("\nall within the bound" if kept else "\nNOT all within the bound")
     return 0 if kept else 1
+
+
+def _at_most(name: str, side: int) -> tuple[int, int] | None:
+    """The size of a model's input, with no side longer than `side`."""
+    geometry = timm_facts(name.removeprefix(PREFIX))[0] if name.startswith(PREFIX) else model_spec(name).geometry
+    height, width = geometry.crop
+    return (min(height, side), min(width, side)) if side else None
 
 
 def _outputs(program: Program, method: str | None) -> dict[str, torch.fx.Node]:
@@ -177,12 +188,21 @@ def _describe(explainer: Explainer, path: str) -> None:
     worst = max(explainer.manifest["certificate"]["gates"].values())
     print(f"{path}: {size:.1f} MB, {len(explainer.layers)} layers, {', '.join(explainer.methods)}")
     print(f"{explainer.coverage}; largest deviation from autograd {worst:.1e}")
+    if cosine := explainer.manifest["certificate"].get("cosine"):
+        print(f"cosine with float32: {', '.join(f'{method} {value}' for method, value in cosine.items())}")
     for method, reason in explainer.manifest["absent"].items():
         print(f"{method} is absent: {reason}")
 
 
 def _names(text: str) -> str | list[str]:
     return text if text in ("trunk", "all") else text.split(",")
+
+
+def _size(text: str) -> tuple[int, int]:
+    sides = [int(side) for side in text.split("x")]
+    if len(sides) > 2 or min(sides) < 1:
+        raise ValueError(text)
+    return sides[0], sides[-1]
 
 
 def _name_list(text: str | None) -> list[str] | None:
@@ -210,6 +230,10 @@ def _parser() -> argparse.ArgumentParser:
     exported.add_argument("-o", "--output", required=True, metavar="FILE.pt")
     exported.add_argument("--weights", default="default", metavar="default|random|PATH")
     exported.add_argument("--layers", default="trunk", metavar="trunk|all|NAME,..")
+    exported.add_argument("--dtype", default="float32", choices=list(PRECISIONS))
+    exported.add_argument(
+        "--size", type=_size, metavar="SIDE|HxW", help="of the input; the network's own if left out"
+    )
     exported.add_argument("--methods", metavar="A,B", help="only these; all that apply if left out")
     explained = command("explain", explain, "photo")
     explained.add_argument("-o", "--output", required=True, metavar="OUT.png")

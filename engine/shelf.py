@@ -8,7 +8,7 @@ import torch
 from engine.artifact import Explainer, compile_model, load, save
 from engine.manifest import COMPILER, ArtifactError, read_manifest
 from engine.timm_models import PREFIX
-from engine.zoo import load_model, model_spec
+from engine.zoo import Size, load_model, model_spec
 
 EXPORTED_MODELS = Path(__file__).parent.parent / "exported_models"
 
@@ -37,9 +37,10 @@ def build(
     weights: str | Path = "default",
     layers: str | list[str] = "trunk",
     methods: list[str] | None = None,
+    size: Size | None = None,
 ) -> Explainer:
     """Load a model of the zoo and compile it; see `load_model` and `compile_model` for what they raise."""
-    model = load_model(name, weights)
+    model = load_model(name, weights, size=size)
     source = {
         "name": name,
         "title": model.spec.title,

@@ -16,6 +16,7 @@ from engine.timm_models import PREFIX, build_timm, pretrained_timm, timm_facts
 from engine.weights import WeightsError, cache_path, fetch, read_state_dict
 
 DEFAULT_MODEL = "efficientnet_lite0"
+Size = tuple[int, int]  # height and width
 
 
 @dataclass(frozen=True)
@@ -157,20 +158,22 @@ def availability(name: str) -> Literal["embedded", "cached", "download"]:
     return "cached" if cache_path(spec.url).is_file() else "download"
 
 
-def load_model(name: str, weights: str | Path = "default", progress: bool = True, side: int = 0) -> Model:
+def load_model(
+    name: str, weights: str | Path = "default", progress: bool = True, size: Size | None = None
+) -> Model:
     """Load a network with its geometry and labels.
 
     name: one of MODELS, or timm/NAME for any of timm's.
     weights: "default" for the published ImageNet weights, downloaded into TORCH_HOME at first use, with a
     progress bar on stderr if `progress`; "random" for numbers drawn from a fixed seed; else the path of a
-    checkpoint, as `read_state_dict` takes it. side: take smaller inputs than those the network was trained on, at
-    most so high and wide; 0 takes its own. Where its classes are not ImageNet's 1000, the network gets as many,
+    checkpoint, as `read_state_dict` takes it. Where its classes are not ImageNet's 1000, the network gets as many,
     and the labels are "class 0", "class 1", …
+    size: height and width of the input, where they are not to be those that the network was trained on.
     Raises ValueError for an unknown name, WeightsError for weights that can't be had or don't fit.
     """
     if name.startswith(PREFIX):
-        return _load_timm(name, weights, side)
-    spec = _smaller(model_spec(name), side)
+        return _load_timm(name, weights, size)
+    spec = _resized(model_spec(name), size)
     labels: list[str] = list(torchvision_models.ResNet18_Weights.DEFAULT.meta["categories"])
     module = _build(spec, len(labels))
     if weights == "random":
@@ -193,12 +196,12 @@ def load_model(name: str, weights: str | Path = "default", progress: bool = True
     return Model(module.float().eval(), spec, spec.geometry, labels, origin, digest, licence)
 
 
-def _load_timm(name: str, weights: str | Path, side: int) -> Model:
+def _load_timm(name: str, weights: str | Path, size: Size | None) -> Model:
     architecture = name.removeprefix(PREFIX)
     geometry, facts = timm_facts(architecture)
     licence = facts.get("license") or "see the model's page on timm's hub"
     source = f"https://huggingface.co/{facts.get('hf_hub_id') or 'timm'}"
-    spec = _smaller(ModelSpec(name, architecture, "timm", "timm", licence, source, 0.0, 0, None, geometry), side)
+    spec = _resized(ModelSpec(name, architecture, "timm", "timm", licence, source, 0.0, 0, None, geometry), size)
     classes = facts.get("num_classes") or 1000
     digest, origin = None, f"{name} from {source}"
     if weights == "default":
@@ -218,16 +221,13 @@ def _load_timm(name: str, weights: str | Path, side: int) -> Model:
     return Model(module.float().eval(), spec, spec.geometry, labels, origin, digest, licence)
 
 
-def _smaller(spec: ModelSpec, side: int) -> ModelSpec:
-    """The same model on inputs of at most `side` pixels."""
-    geometry, (height, width) = spec.geometry, spec.geometry.crop
-    if not side or max(height, width) <= side:
+def _resized(spec: ModelSpec, size: Size | None) -> ModelSpec:
+    """The same model on inputs of another size, which show as much of a photo."""
+    if size is None:
         return spec
-    crop = min(height, side), min(width, side)
-    return replace(
-        spec,
-        geometry=replace(geometry, resize=max(geometry.resize * side // max(height, width), *crop), crop=crop),
-    )
+    geometry = spec.geometry
+    resize = max(*size, round(geometry.resize * max(size) / max(geometry.crop)))
+    return replace(spec, geometry=replace(geometry, resize=resize, crop=size))
 
 
 def _build(spec: ModelSpec, classes: int) -> nn.Module:

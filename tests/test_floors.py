@@ -19,7 +19,7 @@ FLOORS = [
     {"compiler"},
     {"lowering", "manifest"},
     {"artifact"},
-    {"figures", "shelf", "verify"},
+    {"figures", "precision", "shelf", "verify"},
     {"__init__", "__main__"},
 ]
 ANYWHERE = {"torch", "torchvision", "numpy"}

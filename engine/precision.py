@@ -1,0 +1,49 @@
+"""The same file in a lower precision, with what that costs written into its manifest."""
+
+import copy
+
+import torch
+from torch import Tensor
+
+from engine.artifact import Explainer
+from engine.certificate import IMAGES, certify
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def in_precision(explainer: Explainer, dtype: torch.dtype) -> Explainer:
+    """Convert an explainer, which is used up by it, and measure its maps against those of before.
+
+    The certificate then holds `cosine`: for each method, at its last layer, the smallest cosine with the map in the
+    precision that was compiled, over standard normal images asked for their top class. A ReLU network's gradient
+    loses most, since rounding puts activations on the other side of their kinks; Grad-CAM loses next to nothing.
+    """
+    before = str(explainer.manifest["certificate"]["dtype"])
+    if before == str(dtype).removeprefix("torch."):
+        return explainer
+    channels, size = len(explainer.geometry.mean), explainer.geometry.crop
+    x = torch.randn(IMAGES, channels, *size, generator=torch.Generator().manual_seed(0))
+    top = explainer.forward(x).argmax(1)
+    exact = _maps(explainer, x, top)
+    explainer.module.to(dtype)
+    manifest = copy.deepcopy(explainer.manifest)
+    moved = Explainer(explainer.module, manifest)
+    found = _maps(moved, x.to(dtype), top)
+    cosine = {m: round(min(_cosines(found[m], exact[m])), 4) for m in exact}
+    original = manifest["certificate"]["original"]
+    manifest["certificate"] = certify(explainer.module) | {
+        "original": original,
+        "compiled_in": before,
+        "cosine": cosine,
+    }
+    return moved
+
+
+def _maps(explainer: Explainer, x: Tensor, top: Tensor) -> dict[str, Tensor]:
+    seed = torch.cat([explainer.one_hot(int(index)) for index in top])
+    return {method: explainer.explain(x, seed, method).float() for method in explainer.methods}
+
+
+def _cosines(found: Tensor, wanted: Tensor) -> list[float]:
+    values = torch.nn.functional.cosine_similarity(found.flatten(1), wanted.flatten(1))
+    return [float(value) for value in values]
