@@ -14,9 +14,9 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": t
 def in_precision(explainer: Explainer, dtype: torch.dtype) -> Explainer:
     """Convert an explainer, which is used up by it, and measure its maps against those of before.
 
-    The certificate then holds `cosine`: for each method, at its last layer, the smallest cosine with the map in the
-    precision that was compiled, over standard normal images asked for their top class. A ReLU network's gradient
-    loses most, since rounding puts activations on the other side of their kinks; Grad-CAM loses next to nothing.
+    The certificate then holds `cosine`: for each method, at its last layer, the smallest cosine with the map in
+    the precision that was compiled, over standard normal images asked for their top class. A ReLU network's
+    gradient loses most, since rounding puts activations on the other side of their kinks; Grad-CAM next to nothing.
     """
     before = str(explainer.manifest["certificate"]["dtype"])
     if before == str(dtype).removeprefix("torch."):
@@ -45,5 +45,7 @@ def _maps(explainer: Explainer, x: Tensor, top: Tensor) -> dict[str, Tensor]:
 
 
 def _cosines(found: Tensor, wanted: Tensor) -> list[float]:
+    """Image by image; of two maps that are zero everywhere it is one."""
     values = torch.nn.functional.cosine_similarity(found.flatten(1), wanted.flatten(1))
-    return [float(value) for value in values]
+    empty = ~(found.flatten(1).any(1) | wanted.flatten(1).any(1))
+    return [float(value) for value in torch.where(empty, 1.0, values)]
