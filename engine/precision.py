@@ -16,7 +16,7 @@ def in_precision(explainer: Explainer, dtype: torch.dtype) -> Explainer:
 
     The certificate then holds `cosine`: for each method, at its last layer, the smallest cosine with the map in
     the precision that was compiled, over standard normal images asked for their top class. A ReLU network's
-    gradient loses most: rounding puts activations on the other side of their kinks. Grad-CAM loses next to nothing.
+    gradient loses most: rounding puts activations on the other side of their kinks. Grad-CAM loses little.
     """
     before = str(explainer.manifest["certificate"]["dtype"])
     if before == str(dtype).removeprefix("torch."):

@@ -17,7 +17,7 @@ from engine.zoo import load_model
 class Net(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        with fixed_seed(0):
+        with fixed_seed(2):  # whose Grad-CAM is not zero for the images below
             self.first, self.second, self.head = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.Linear(8, 5)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -43,7 +43,7 @@ def test_a_file_in_a_lower_precision_says_what_it_lost(dtype: torch.dtype, tmp_p
         found = low.explain(x.to(dtype), seed.to(dtype), method)
         assert found.dtype == dtype
         pairs = zip(found.float(), exact.explain(x, seed.float(), method), strict=True)
-        values = [float((a * b).sum() / (a.norm() * b.norm())) if a.any() or b.any() else 1.0 for a, b in pairs]
+        values = [float((a * b).sum() / (a.norm() * b.norm())) for a, b in pairs]
         assert min(values) == pytest.approx(written, abs=1e-4)
         assert 0.9 < written <= 1
     assert dtype is torch.float16 or min(certificate["cosine"].values()) < 1
