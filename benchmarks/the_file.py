@@ -2,8 +2,8 @@
 
     python -m benchmarks.the_file [MODEL ...]
 
-Specialised files hold one method at one layer. Random weights: values do not matter to size and time. Ratios are of
-medians in one interleaved run; the first, second and tenth call are those of a fresh process, with torch only.
+Specialised files hold one method at one layer. Random weights: values do not matter to size and time. Ratios are
+of medians in one interleaved run; the first, second and tenth call are those of a fresh process, with torch only.
 """
 
 import statistics
@@ -81,7 +81,13 @@ def row(name: str, folder: Path) -> str:
                     times[label].append(time.perf_counter() - start)
     medians = {label: statistics.median(values) for label, values in times.items()}
     ratio = medians["explain"] / min(medians["eager"], medians["forward"])
-    return f"| {name} | {weights / 1e6:.1f} MB | {sizes[0]:.3f} times | {sizes[1]:.3f} times | {ratio:.2f} forward passes |"
+    cells = (
+        name,
+        f"{weights / 1e6:.1f} MB",
+        *(f"{size:.3f} times" for size in sizes),
+        f"{ratio:.2f} forward passes",
+    )
+    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":
