@@ -47,6 +47,20 @@ def timm_facts(name: str) -> tuple[Geometry, dict[str, Any]]:
     return Geometry(resize, (height, width), interpolation, mean, std), facts
 
 
+def timm_labels(facts: dict[str, Any], classes: int) -> list[str]:
+    """What the classes of published weights are called: as an ImageNet subset does, or the weights themselves."""
+    from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
+
+    names: list[str] = list(facts.get("label_names") or [])
+    if len(names) == classes:
+        return names
+    subset = infer_imagenet_subset(facts)
+    if subset is None:
+        return [f"class {index}" for index in range(classes)]
+    info = ImageNetInfo(subset)
+    return [info.index_to_description(index) for index in range(classes)]
+
+
 def build_timm(name: str, classes: int) -> nn.Module:
     """The bare architecture with timm's initial weights."""
     import timm

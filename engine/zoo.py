@@ -12,7 +12,7 @@ from torchvision import models as torchvision_models
 
 from engine.filling import SEED, WithoutNumbers, entries, fit, randomise, randomise_statistics
 from engine.geometry import Geometry
-from engine.timm_models import PREFIX, build_timm, pretrained_timm, timm_facts
+from engine.timm_models import PREFIX, build_timm, pretrained_timm, timm_facts, timm_labels
 from engine.weights import WeightsError, cache_path, fetch, read_state_dict
 
 DEFAULT_MODEL = "efficientnet_lite0"
@@ -215,7 +215,7 @@ def _load_timm(name: str, weights: str | Path, size: Size | None) -> Model:
             state, digest = read_state_dict(Path(weights), published=False)
             fit(module, entries(state), f"{Path(weights).name} does not fit {architecture}")
             origin, licence = f"checkpoint {Path(weights).name}", "unknown: that of the checkpoint"
-    labels = [f"class {index}" for index in range(classes)]
+    labels = timm_labels(facts, classes)
     if classes == 1000:
         labels = list(torchvision_models.ResNet18_Weights.DEFAULT.meta["categories"])
     return Model(module.float().eval(), spec, spec.geometry, labels, origin, digest, licence)

@@ -9,6 +9,7 @@ from timm.data.config import resolve_data_config
 from torch import Tensor, nn
 
 from engine.__main__ import main
+from engine.timm_models import timm_labels
 from engine.verify import header, verify
 from engine.weights import WeightsError
 from engine.zoo import load_model
@@ -69,6 +70,14 @@ def test_a_model_of_timm_has_timms_input_and_statistics_of_its_own() -> None:
     assert model.geometry.resize == int(data["input_size"][1] / data["crop_pct"])
     assert len(model.labels) == 1000
     assert float(model.module.bn1.running_var.std()) > 0.1
+
+
+def test_the_classes_of_a_timm_model_have_timms_names() -> None:
+    names = timm_labels(timm.get_pretrained_cfg("resnetv2_50x1_bit.goog_in21k").to_dict(), 21843)
+    assert len(names) == 21843
+    assert "tiger cat" in names
+    assert timm_labels({"num_classes": 3, "label_names": ["a", "b", "c"]}, 3) == ["a", "b", "c"]
+    assert timm_labels({"num_classes": 7}, 7)[-1] == "class 6"
 
 
 def test_a_checkpoint_of_a_timm_model(tmp_path: object) -> None:
