@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import nn
 
 from engine.geometry import Geometry, Interpolation
@@ -61,11 +62,13 @@ def timm_labels(facts: dict[str, Any], classes: int) -> list[str]:
     return [info.index_to_description(index) for index in range(classes)]
 
 
-def build_timm(name: str, classes: int) -> nn.Module:
-    """The bare architecture with timm's initial weights."""
+def build_timm(name: str, classes: int, seed: int) -> nn.Module:
+    """The bare architecture with timm's initial weights, the same ones for a seed."""
     import timm
 
-    module: nn.Module = timm.create_model(name, num_classes=classes)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        module: nn.Module = timm.create_model(name, num_classes=classes)
     return module
 
 

@@ -207,7 +207,7 @@ def _load_timm(name: str, weights: str | Path, size: Size | None) -> Model:
     if weights == "default":
         module = pretrained_timm(architecture)
     else:
-        module = build_timm(architecture, classes)
+        module = build_timm(architecture, classes, SEED)
         if weights == "random":
             randomise_statistics(module)
             origin, licence = f"random, seed {SEED}", "none: random numbers"

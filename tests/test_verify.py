@@ -70,6 +70,8 @@ def test_a_model_of_timm_has_timms_input_and_statistics_of_its_own() -> None:
     assert model.geometry.resize == int(data["input_size"][1] / data["crop_pct"])
     assert len(model.labels) == 1000
     assert float(model.module.bn1.running_var.std()) > 0.1
+    again = load_model("timm/resnet10t", "random").module.state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in model.module.state_dict().items())
 
 
 def test_the_classes_of_a_timm_model_have_timms_names() -> None:
