@@ -6,7 +6,6 @@ multiplies a rounding error at each layer: behind EfficientNet-B6's hundred of t
 little.
 """
 
-import copy
 import time
 from dataclasses import dataclass
 
@@ -71,11 +70,12 @@ def header() -> str:
 def verify(name: str, module: nn.Module, example: Tensor, dtype: torch.dtype = torch.float64) -> Row:
     """Compile a network in `dtype`, every trunk layer and every gate, and measure its certificate.
 
-    module: in evaluation mode, left as it is. example: [N, C, H, W] sets the size; its images are those that
-    BatchNorm's statistics are taken from. Where a network computes in a coarser precision inside, its bound holds.
+    module: in evaluation mode; it is used up, a copy of the largest would not fit beside it. example: [N, C, H, W]
+    sets the size; its images are those that BatchNorm's statistics are taken from. Where a network computes in a
+    coarser precision inside, that one's bound holds.
     """
     start = time.perf_counter()
-    module = copy.deepcopy(module).to(dtype)
+    module = module.to(dtype)
     channels, height, width = example.shape[1:]
     settle(module, example.to(dtype))
     try:
