@@ -1,7 +1,8 @@
-"""The command line: python -m engine list | layers | export | explain | check | show | verify."""
+"""The command line: python -m engine list | layers | export | explain | info | check | show | verify."""
 
 import argparse
 import gc
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,13 +10,14 @@ from pathlib import Path
 import cv2
 import torch
 
-from engine.artifact import Explainer, load, save
+from engine.artifact import Explainer, compile_model, load, save
 from engine.backward import CompileError
 from engine.certificate import BOUNDS, certify
 from engine.compiler import compile_program
+from engine.exchange import layers_for, write_pt2, write_triton
 from engine.exporting import CaptureError
 from engine.figures import Look, answers, picture, shape_text, sheet
-from engine.manifest import ArtifactError
+from engine.manifest import ArtifactError, admit, disagreements, manifest_in, open_artifact, told
 from engine.methods import METHODS
 from engine.photo import PhotoError, load_photo
 from engine.precision import PRECISIONS, in_precision
@@ -71,13 +73,46 @@ def list_layers(options: argparse.Namespace) -> int:
 
 
 def export(options: argparse.Namespace) -> int:
-    """Compile a model into one file."""
+    """Compile a model into one file, or into a model of a Triton repository."""
+    if options.triton or options.format == "pt2":
+        return _export_one_question(options)
+    if options.method or options.layer:
+        raise ValueError(
+            "a TorchScript file answers many questions, so say --methods and --layers; "
+            "--method and --layer are for --triton and --format pt2"
+        )
     explainer = build(
         options.model, options.weights, _names(options.layers), _name_list(options.methods), options.size
     )
     explainer = in_precision(explainer, PRECISIONS[options.dtype])
     save(explainer, options.output)
     _describe(explainer, options.output)
+    return 0
+
+
+def _export_one_question(options: argparse.Namespace) -> int:
+    method, layer = options.method or "grad_cam", options.layer or -1
+    if options.methods or options.layers != "trunk":
+        raise ValueError(
+            "a Triton model and a .pt2 file answer one question, so say --method and --layer; "
+            "--methods and --layers are for TorchScript files"
+        )
+    if options.format == "pt2" and (options.triton or options.dtype != "float32"):
+        raise ValueError("--format pt2 goes without --triton, which takes TorchScript, and without --dtype")
+    model = load_model(options.model, options.weights, size=options.size)
+    source = {"name": options.model, "title": model.spec.title}
+    source |= {"weights": model.weights, "sha256": model.sha256, "licence": model.licence}
+    layers = layers_for(method, layer)
+    explainer = compile_model(
+        model.module, model.example[:1], layers, [method], model.labels, model.geometry, source
+    )
+    if options.triton:
+        explainer = in_precision(explainer, PRECISIONS[options.dtype])
+        folder = write_triton(explainer, options.triton, method, layer)
+        _describe(explainer, str(folder / "1" / "model.pt"))
+    else:
+        write_pt2(explainer, model.module, options.output, method, layer)
+        _describe(explainer, options.output)
     return 0
 
 
@@ -120,18 +155,32 @@ def explain(options: argparse.Namespace) -> int:
     return 0
 
 
+def info(options: argparse.Namespace) -> int:
+    """Print what a file tells of itself, without running anything of it."""
+    with open_artifact(options.file) as file:
+        manifest = manifest_in(file)
+        admit(file, manifest)
+    print(told(manifest))
+    return 0
+
+
 def check(options: argparse.Namespace) -> int:
-    """Measure a file's certificate again; status 1 where it is not kept."""
+    """Measure a file's certificate again; status 1 where it is not kept, or where manifest and program differ."""
     explainer = load(options.file)
-    certificate = certify(explainer.module)
-    bound, kept = certificate["bound"], True
+    written, certificate = explainer.manifest["certificate"], certify(explainer.module)
+    bound = certificate["bound"]
     print(f"{explainer.manifest['model']['name']}, {certificate['dtype']}: {certificate['inputs']}")
-    for gate, deviation in certificate["gates"].items():
-        written = explainer.manifest["certificate"]["gates"].get(gate)
-        kept &= bound is None or deviation <= bound
-        print(f"  {gate:10} {deviation:.1e} from autograd (bound {bound}, written {written:.1e})")
-    print("kept" if kept else "NOT kept: do not trust this file, export it again")
-    return 0 if kept else 1
+    print(f"largest deviations from autograd, bound {bound}")
+    wrong = disagreements(explainer.manifest, explainer.module)
+    for kind in ("gates", "methods"):
+        for name, deviation in certificate[kind].items():
+            print(f"  {kind[:-1]:6} {name:16} {deviation:.1e}, written {written[kind].get(name, math.nan):.1e}")
+            if bound is not None and not deviation <= bound:
+                wrong.append(f"{name} is off by {deviation:.1e}, which is above {bound}")
+    for difference in wrong:
+        print(difference)
+    print("NOT kept: do not trust this file, export it again" if wrong else "kept")
+    return 1 if wrong else 0
 
 
 def show(options: argparse.Namespace) -> int:
@@ -227,7 +276,12 @@ def _parser() -> argparse.ArgumentParser:
     layers = command("layers", list_layers, "model")
     layers.add_argument("--all", action="store_true", help="layers inside of blocks too")
     exported = command("export", export, "model")
-    exported.add_argument("-o", "--output", required=True, metavar="FILE.pt")
+    where = exported.add_mutually_exclusive_group(required=True)
+    where.add_argument("-o", "--output", metavar="FILE")
+    where.add_argument("--triton", metavar="DIR", help="a model repository, for Triton's PyTorch backend")
+    exported.add_argument("--format", default="torchscript", choices=["torchscript", "pt2"])
+    exported.add_argument("--method", choices=list(METHODS), help="of --triton and pt2; grad_cam if left out")
+    exported.add_argument("--layer", metavar="NAME", help="of --triton and pt2; the last if left out")
     exported.add_argument("--weights", default="default", metavar="default|random|PATH")
     exported.add_argument("--layers", default="trunk", metavar="trunk|all|NAME,..")
     exported.add_argument("--dtype", default="float32", choices=list(PRECISIONS))
@@ -245,6 +299,7 @@ def _parser() -> argparse.ArgumentParser:
     explained.add_argument("--contrast", metavar="NAME|INDEX", help="explain the target rather than this class")
     explained.add_argument("--view", default="all", choices=["all", "positive", "negative"])
     explained.add_argument("--gray", action="store_true")
+    command("info", info, "file")
     command("check", check, "file")
     shown = command("show", show, "model")
     shown.add_argument("--method", choices=list(METHODS))

@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,14 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from engine.archive import add, clear_scraps, put, scrap, settle
 from engine.certificate import certify, compare
 from engine.compiler import compile_program
 from engine.exporting import head_of, out_of_inference
 from engine.geometry import Geometry
 from engine.layers import nearest
 from engine.lowering import lower
-from engine.manifest import MANIFEST, ArtifactError, describe, read_manifest
-from engine.overlay import admit
+from engine.manifest import ArtifactError, admit, describe, manifest_in, open_artifact
+from engine.overlay import admit as admit_overlay
 
 
 class Explainer:
@@ -99,7 +99,7 @@ class Explainer:
 
         strength: 0 (photo) to 1 (heatmap). Raises ValueError for anything else.
         """
-        admit(photo, map, strength, list(self.geometry.crop))
+        admit_overlay(photo, map, strength, list(self.geometry.crop))
         with _asking():
             return self.module.overlay(photo, map, float(strength))  # type: ignore[no-any-return]
 
@@ -233,32 +233,43 @@ def compile_model(
 
 
 def save(explainer: Explainer, path: str | Path) -> None:
-    """Write the file: under another name first, then renamed, so that nobody ever reads half of it."""
+    """Write the file, and the digest of its program into the manifest.
+
+    It is written under another name and renamed when it is whole: a reader finds the old file or the new one, and
+    after a kill at any moment so does the next. What killed processes left in the folder is cleared away.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(explainer.manifest, indent=1, sort_keys=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    try:
+    with scrap(path) as raw, scrap(path) as whole:
+        clear_scraps(path.parent)
         with _quiet():
-            torch.jit.save(explainer.module, partial, _extra_files={MANIFEST: text})
-        Path(partial).replace(path)
-    finally:
-        Path(partial).unlink(missing_ok=True)
+            torch.jit.save(explainer.module, str(raw))
+        explainer.manifest = explainer.manifest | {"program": settle(raw, whole)}
+        add(whole, json.dumps(explainer.manifest, indent=1, sort_keys=True))
+        put(whole, path)
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Explainer:
     """Read a file that `save` wrote. Loading a TorchScript file runs it: load only what you would run.
 
+    All of it is held against the digest that the manifest has of it first. That finds damage and careless changes;
+    who changes a file with care changes the digest too.
     Raises ArtifactError, saying what the file is and what to do, for anything else.
     """
-    manifest = read_manifest(path)
-    try:
-        with _quiet():
-            module = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
-    except RuntimeError as error:
-        raise ArtifactError(f"{Path(path).name} is damaged: export it again") from error
-    return Explainer(module, manifest)
+    while True:
+        with open_artifact(path) as file:
+            manifest = manifest_in(file)
+            admit(file, manifest)
+            try:
+                with _quiet():
+                    module = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
+            except RuntimeError as error:
+                raise ArtifactError(
+                    f"torch {torch.__version__} can't read {Path(path).name}, made with {manifest['torch']}: "
+                    "export it again"
+                ) from error
+            # Another process may have put a new file here meanwhile: all that is read has to be of one file.
+            if os.path.samestat(os.fstat(file.fileno()), Path(path).stat()):
+                return Explainer(module, manifest)
 
 
 @contextmanager

@@ -2,14 +2,16 @@
 
 The reference interprets the file's own forward pass, call by call, under autograd, with every activation call
 replaced by a function whose backward pass states the gate anew. It shares no rule and no listing with the
-backward half that it judges.
+backward half that it judges. The layers' cotangents are autograd's too, and the methods' formulas are stated anew.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from engine.gates import RECTIFIER
 from engine.rules import ACTIVATIONS
@@ -20,6 +22,20 @@ ENDINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "softmax": lambda logits: logits.softmax(1),
     "log_softmax": lambda logits: logits.log_softmax(1),
     "sigmoid": torch.sigmoid,
+}
+# Image methods: from the image x [N, C, H, W] and the cotangent there.
+AT_IMAGE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "gradient": lambda x, ct: ct,
+    "saliency": lambda x, ct: torch.linalg.vector_norm(ct, torch.inf, dim=1),
+    "input_x_gradient": lambda x, ct: x * ct,
+    "deconvnet": lambda x, ct: ct,
+    "guided_backprop": lambda x, ct: ct,
+}
+# Layer methods: what weighs the channels, [N, C], and whether negative sums are kept.
+AT_LAYER: dict[str, tuple[Callable[[Tensor], Tensor], bool]] = {
+    "cam": (lambda ct: ct.flatten(2).sum(2), True),
+    "grad_cam": (lambda ct: ct.flatten(2).mean(2), False),
+    "guided_grad_cam": (lambda ct: ct.flatten(2).mean(2), False),
 }
 
 
@@ -64,21 +80,43 @@ def reference(module: torch.jit.ScriptModule, x: Tensor, seed: Tensor, gate: str
     return logits.detach(), ct
 
 
+def layer_reference(module: torch.jit.ScriptModule, x: Tensor, seed: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Primal and cotangent of each layer, by autograd through the forward half that `probe` runs.
+
+    The primals that `probe` gives and its logits are values of one autograd graph. Some primals lie beside the way
+    to the logits: a fold's value is given back per channel, tokens are laid out as maps. There the cotangent is
+    taken where the two part, and brought over by the derivative J of what lies between, which moves and scales
+    each number by itself, so that J Jᵀ is diagonal.
+    """
+    with torch.inference_mode(False), torch.enable_grad(), _plainly():
+        logits, primals, *_ = module.probe(x.detach().clone().requires_grad_(), seed, "gradient")
+        nodes = _behind(logits)
+        edges = [get_gradient_edge(primal) for primal in primals]
+        for index, edge in enumerate(edges):
+            while edge.node not in nodes:
+                edge = next(GradientEdge(n, number) for n, number in edge.node.next_functions if n is not None)
+            edges[index] = edge
+        cts = torch.autograd.grad((logits * seed).sum(), edges, retain_graph=True)
+        return [(p.detach(), _carried(p, edge, ct)) for p, edge, ct in zip(primals, edges, cts, strict=True)]
+
+
 def certify(module: torch.jit.ScriptModule) -> dict[str, Any]:
-    """The certificate: for each gate the largest deviation from the reference at the image, relative to the
-    reference's maximum, on what inputs, and the bound that it has to keep."""
+    """The certificate: the largest deviation from the reference, of each gate at the image and of each method at
+    every layer, on what inputs, and the bound that they have to keep.
+
+    A gate's deviation is relative to the reference's largest value, a method's at each layer to that of the
+    reference's map there, a negative part that the method drops included.
+    """
     x, seed = _question(module)
-    gates = {}
-    for gate in module.gates:
-        with torch.no_grad():
-            *_, ct = module.probe(x, seed, gate)
-        gates[gate] = relative(ct, reference(module, x, seed, gate)[1])
+    gates, image_cts = _of_gates(module, x, seed)
     return {
         "gates": gates,
+        "methods": _of_methods(module, x, seed, image_cts),
         "bound": BOUNDS.get(x.dtype),
         "inputs": f"{IMAGES} standard normal images (generator seed 0) asked for their top class",
         "dtype": str(x.dtype).removeprefix("torch."),
         "device": str(x.device),
+        "threads": torch.get_num_threads(),
     }
 
 
@@ -107,9 +145,85 @@ def compare(
     return deviations | {"gradient": relative(image, ct)}
 
 
-def relative(found: Tensor, wanted: Tensor) -> float:
-    """The largest absolute difference over the largest absolute value wanted."""
-    return float((found - wanted).abs().max() / wanted.abs().max().clamp_min(torch.finfo(wanted.dtype).tiny))
+def relative(found: Tensor, wanted: Tensor, whole: Tensor | None = None) -> float:
+    """The largest absolute difference over the largest absolute value of `whole`, or of what is wanted."""
+    scale = (wanted if whole is None else whole).abs().max()
+    return float((found - wanted).abs().max() / scale.clamp_min(torch.finfo(wanted.dtype).tiny))
+
+
+def gate_deviations(module: torch.jit.ScriptModule) -> dict[str, float]:
+    """The deviation of each gate at the image alone, which takes the largest networks less memory."""
+    return _of_gates(module, *_question(module))[0]
+
+
+def _of_gates(
+    module: torch.jit.ScriptModule, x: Tensor, seed: Tensor
+) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """The deviation of each gate at the image, and the reference's cotangents there."""
+    deviations, image_cts = {}, {}
+    for gate in module.gates:
+        with torch.no_grad(), _plainly():
+            *_, ct = module.probe(x, seed, gate)
+        image_cts[gate] = reference(module, x, seed, gate)[1]
+        deviations[gate] = relative(ct, image_cts[gate])
+    return deviations, image_cts
+
+
+def _of_methods(
+    module: torch.jit.ScriptModule, x: Tensor, seed: Tensor, image_cts: dict[str, Tensor]
+) -> dict[str, float]:
+    """The largest deviation of each method's answers."""
+    with torch.no_grad(), _plainly():
+        answers = dict(zip(module.methods, module.survey(x, seed, module.methods), strict=True))
+    at_layers = [name for name in module.methods if module.at_of[name] != "image"]
+    layers = layer_reference(module, x, seed) if at_layers else []
+    deviations = {}
+    for name, answer in answers.items():
+        if name not in at_layers:
+            deviations[name] = relative(answer, AT_IMAGE[name](x, image_cts[module.gate_of[name]]))
+            continue
+        weigh, signed = AT_LAYER[name]
+        times = module.times_of.get(name, "")
+        factor = AT_IMAGE[times](x, image_cts[module.gate_of[times]]) if times else x.new_ones(len(x), 1, 1, 1)
+        answer = answer if times else answer[:, :, None]
+        pooled = module.at_of[name] == "pooled"
+        found = []
+        for index, (primal, ct) in enumerate(layers[module.pooled : module.pooled + 1] if pooled else layers):
+            map = torch.einsum("nchw,nc->nhw", primal, weigh(ct))[:, None]
+            whole, kept = (
+                F.interpolate(part, module.size, mode="bilinear") * factor
+                for part in (map, map if signed else map.clamp(min=0))
+            )
+            found.append(relative(answer[:, index], kept, whole))
+        deviations[name] = float(torch.tensor(found).max())  # Python's max would lose a NaN
+    return deviations
+
+
+def _behind(value: Tensor) -> set[Any]:
+    """The nodes of the autograd graph that `value` comes from."""
+    nodes, pending = set[Any](), [value.grad_fn]
+    while pending:
+        node = pending.pop()
+        if node is not None and node not in nodes:
+            nodes.add(node)
+            pending += [source for source, _ in node.next_functions]
+    return nodes
+
+
+def _carried(primal: Tensor, edge: GradientEdge, ct: Tensor) -> Tensor:
+    """The cotangent of `primal`, from that of the value at `edge` that it was made of."""
+    if get_gradient_edge(primal).node is edge.node:
+        return ct
+    probe = torch.zeros_like(primal).requires_grad_()
+    (pulled,) = torch.autograd.grad(primal, edge, probe, create_graph=True)
+    (scales,) = torch.autograd.grad(primal, edge, torch.ones_like(primal), retain_graph=True)
+    moved, squares = (torch.autograd.grad(pulled, probe, value, retain_graph=True)[0] for value in (ct, scales))
+    return moved / squares
+
+
+def _plainly() -> Any:
+    """Without TorchScript's profiling, which makes the first calls several times as slow."""
+    return torch.jit.optimized_execution(False)  # type: ignore[attr-defined]
 
 
 def _question(module: torch.jit.ScriptModule) -> tuple[Tensor, Tensor]:

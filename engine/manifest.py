@@ -1,22 +1,25 @@
 """What a file tells of itself: manifest.json, its extra file."""
 
 import json
-import zipfile
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from engine.archive import DAMAGE, EXTRA, digest, kind, manifest_text
 from engine.compiler import Compiled
 from engine.geometry import Geometry
 
 VERSION = "0.1.0"
 # Of this package's own source: a file of another compiler is made anew, whatever its version says.
 COMPILER = sha256(b"".join(room.read_bytes() for room in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()
-FORMAT = 2  # of the manifest and the questions; a file of another format is refused
-MANIFEST = "manifest.json"
+FORMAT = 3  # of the manifest (docs/manifest.md) and the questions; a file of another format is refused
+MANIFEST = EXTRA.removeprefix("extra/")
+UNTOLD = {"weights": "given by the caller", "sha256": None, "licence": "unknown: given by the caller"}
 
 
 class ArtifactError(ValueError):
@@ -24,7 +27,7 @@ class ArtifactError(ValueError):
 
 
 def describe(compiled: Compiled, geometry: Geometry, source: dict[str, Any]) -> dict[str, Any]:
-    """The manifest of a compiled network, without its certificate."""
+    """The manifest of a compiled network, without its certificate; docs/manifest.md tells what each key means."""
     coverage = compiled.coverage
     return {
         "format": FORMAT,
@@ -32,7 +35,7 @@ def describe(compiled: Compiled, geometry: Geometry, source: dict[str, Any]) -> 
         "compiler": COMPILER,
         "torch": torch.__version__,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "model": source,
+        "model": {"title": source["name"]} | UNTOLD | source,
         "geometry": geometry.as_dict(),
         "head": compiled.program.head,
         "heads": compiled.program.heads,
@@ -40,6 +43,7 @@ def describe(compiled: Compiled, geometry: Geometry, source: dict[str, Any]) -> 
         "classes": int(compiled.program.logits.meta["val"].shape[1]),
         "layers": [
             {"name": layer.name, "aliases": list(layer.aliases), "shape": list(layer.shape)}
+            | cells(layer.shape, geometry.crop)
             for layer in compiled.program.layers
         ],
         "methods": [
@@ -58,23 +62,155 @@ def describe(compiled: Compiled, geometry: Geometry, source: dict[str, Any]) -> 
     }
 
 
+def cells(shape: Sequence[int], size: Sequence[int]) -> dict[str, list[float]]:
+    """How the cells of a layer [C, h, w] lie on the input [H, W], as resizing with align_corners=False has it.
+
+    The centre of cell (i, j) is at offset + stride * (i, j), in pixels; pixel (y, x) covers y..y + 1, x..x + 1.
+    """
+    stride = [pixels / count for pixels, count in zip(size, shape[1:], strict=True)]
+    return {"stride": stride, "offset": [step / 2 for step in stride]}
+
+
 def read_manifest(path: str | Path) -> dict[str, Any]:
     """The manifest of a file, without running anything of it. Raises ArtifactError as `load` does."""
-    name = Path(path).name
-    if not Path(path).is_file():
-        raise ArtifactError(f"there is no file {name}; python -m engine export MODEL -o {name} makes one")
+    with open_artifact(path) as file:
+        return manifest_in(file)
+
+
+def open_artifact(path: str | Path) -> BufferedReader:
+    """Open a file. Raises ArtifactError where there is none."""
+    path = Path(path)
+    if not path.is_file():
+        make = f"python -m engine export MODEL -o {path.name}"
+        raise ArtifactError(f"there is no file {path.name}; {make} makes one")
+    return path.open("rb")
+
+
+def manifest_in(file: BufferedReader) -> dict[str, Any]:
+    """The manifest of an open file. Raises ArtifactError, saying what the file is, where it has none like it."""
+    manifest, name = None, Path(file.name).name
     try:
-        with zipfile.ZipFile(path) as archive:
-            entry = next((n for n in archive.namelist() if n.endswith(f"/extra/{MANIFEST}")), None)
-            manifest = json.loads(archive.read(entry)) if entry else None
-    except (zipfile.BadZipFile, ValueError) as error:
-        raise ArtifactError(f"{name} is cut short or not a TorchScript file at all: export it again") from error
-    if not isinstance(manifest, dict) or "format" not in manifest:
+        if text := manifest_text(file):
+            manifest = json.loads(text)
+    except DAMAGE:
+        pass  # what is left of the file tells more than the error
+    if not isinstance(manifest, dict) or not {"format", "model"} <= set(manifest):
+        found = kind(file)
+        weights = f" --weights {name}" if "checkpoint" in found else ""
         raise ArtifactError(
-            f"{name} is not an artifact of ConvLens: python -m engine export MODEL -o {name} makes one"
+            f"{name} is {found}: python -m engine export MODEL{weights} -o FILE.pt makes an artifact"
+        )
+    if isinstance(manifest["format"], str):
+        raise ArtifactError(
+            f"{name} is for {manifest['format']} and answers one question only: it is {_origin(manifest)}. "
+            "python -m engine export MODEL -o FILE.pt makes an artifact"
         )
     if manifest["format"] != FORMAT:
         raise ArtifactError(
-            f"{name} has format {manifest['format']}, this version reads {FORMAT}: export it again"
+            f"{name} has format {manifest['format']}, this version reads {FORMAT}: it is {_origin(manifest)}. "
+            f"{_again(manifest, name)}"
         )
     return manifest
+
+
+def admit(file: BufferedReader, manifest: dict[str, Any]) -> None:
+    """Raise ArtifactError unless every byte of an open file is as it was written."""
+    name = Path(file.name).name
+    try:
+        found = digest(file)
+    except DAMAGE as error:
+        raise ArtifactError(f"{name} is damaged: {_again(manifest, name)}") from error
+    if found != manifest.get("program"):
+        raise ArtifactError(
+            f"{name} was changed after it was made, its program is not the one that its manifest tells of: don't "
+            f"run it; {_again(manifest, name)}"
+        )
+
+
+def disagreements(manifest: dict[str, Any], module: Any) -> list[str]:
+    """What the manifest tells otherwise than the module beside it, in words; empty for a file as it was made."""
+    x = torch.zeros(1, len(module.mean), *module.size).to(module.like)
+    with torch.no_grad():
+        primals = module.probe(x, module.one_hot(0), module.gates[0])[1]
+    shapes = [list(primal.shape[1:]) for primal in primals]
+    told = {
+        "layers": [layer["name"] for layer in manifest["layers"]],
+        "methods": [(m["name"], m["gate"], m["at"], m["times"]) for m in manifest["methods"]],
+        "shapes": [layer["shape"] for layer in manifest["layers"]],
+        "cells": [{key: layer[key] for key in ("stride", "offset")} for layer in manifest["layers"]],
+        "gates": sorted(manifest["certificate"]["gates"]),
+        "classes": manifest["classes"],
+        "labels": manifest["classes"],
+        "pooled": manifest["pooled"],
+        "dtype": manifest["certificate"]["dtype"],
+        **manifest["geometry"],
+    }
+    held = {
+        "layers": list(module.layers),
+        "methods": [
+            (name, module.gate_of[name], module.at_of[name], module.times_of.get(name, ""))
+            for name in module.methods
+        ],
+        "shapes": shapes,
+        "cells": [cells(shape, module.size) for shape in shapes],
+        "gates": sorted(module.gates),
+        "classes": module.classes,
+        "labels": len(module.labels),
+        "pooled": module.pooled,
+        "dtype": str(module.like.dtype).removeprefix("torch."),
+        "resize": module.resize,
+        "crop": list(module.size),
+        "interpolation": module.interpolation,
+        "mean": list(module.mean),
+        "std": list(module.std),
+    }
+    return [
+        f"{key}: the manifest tells {told[key]}, the program has {held[key]}"
+        for key in told
+        if told[key] != held[key]
+    ]
+
+
+def told(manifest: dict[str, Any]) -> str:
+    """A manifest as people read it: one fact on each line, then the layers."""
+    model, geometry, certificate = manifest["model"], manifest["geometry"], manifest["certificate"]
+    colours = "RGB" if len(geometry["mean"]) == 3 else "gray"
+    bound = "no bound" if certificate["bound"] is None else f"bound {certificate['bound']:.0e}"
+    facts = {
+        "model": model["title"],
+        "weights": model["weights"],
+        "sha256": model["sha256"] or "none",
+        "licence": model["licence"],
+        "input": f"{colours}, the middle {_times(geometry['crop'])} of a photo brought to {geometry['resize']} on "
+        f"its shorter side ({geometry['interpolation']}), mean {geometry['mean']}, std {geometry['std']}",
+        "classes": manifest["classes"],
+        "gates": manifest["coverage"]["text"],
+        "made": f"{manifest['made']} by ConvLens {manifest['convlens']} with torch {manifest['torch']}",
+        "program": manifest["program"],
+        "measured": f"deviation from autograd in {certificate['dtype']}, {bound}; {certificate['inputs']}",
+    }
+    lines = [f"{key:9} {fact}" for key, fact in facts.items()]
+    for method in manifest["methods"]:
+        lines.append(f"  {method['name']:18} {certificate['methods'][method['name']]:.1e}  {method['cite']}")
+    lines += [f"  {name:18} absent: {reason}" for name, reason in manifest["absent"].items()]
+    lines.append(f"layers    {len(manifest['layers'])}, with the pixels of the input that a cell takes")
+    for index, layer in enumerate(manifest["layers"]):
+        aliases = f"  = {', '.join(layer['aliases'])}" if layer["aliases"] else ""
+        shape, stride = _times(layer["shape"]), _times(layer["stride"])
+        lines.append(f"{index:4} {layer['name']:40} {shape:18} {stride:14}{aliases}".rstrip())
+    return "\n".join(lines)
+
+
+def _times(sides: Sequence[float]) -> str:
+    return " × ".join(f"{side:g}" for side in sides)
+
+
+def _origin(manifest: dict[str, Any]) -> str:
+    """Which model, made when and by what; older formats told that too."""
+    told = [manifest["model"].get("name"), manifest.get("made"), manifest.get("convlens"), manifest.get("torch")]
+    name, made, version, torch_version = ("unknown" if fact is None else fact for fact in told)
+    return f"{name}, made {made} by ConvLens {version} with torch {torch_version}"
+
+
+def _again(manifest: dict[str, Any], name: str) -> str:
+    return f"python -m engine export {manifest['model'].get('name', 'MODEL')} -o {name} makes it anew"

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.backward import CompileError
-from engine.certificate import BOUNDS, certify, compare
+from engine.certificate import BOUNDS, compare, gate_deviations
 from engine.compiler import compile_program
 from engine.exporting import CaptureError, head_of
 from engine.geometry import Geometry
@@ -93,7 +93,7 @@ def verify(name: str, module: nn.Module, example: Tensor, dtype: torch.dtype = t
         ops=len({op_name(node) for node in forward if node.op == "call_function"}),
         gated=f"{compiled.coverage.gated} ({sum(compiled.coverage.smooth.values())} smooth)",
         layers=len(program.layers),
-        gates=certify(scripted)["gates"],
+        gates=gate_deviations(scripted),
         original=compare(scripted, lambda x: head_of(module(x), program.head)),
         seconds=time.perf_counter() - start,
         bound=max(BOUNDS.get(found, 1e-2) for found in _precisions(program)),

@@ -1,10 +1,8 @@
 """The file: the same answers after a save and in a process that knows only torch, and clear refusals."""
 
-import json
 import subprocess
 import sys
 import threading
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -13,8 +11,10 @@ from oracle import randomise
 from torch import Tensor, nn
 
 from engine.artifact import Explainer, compile_model, load, save
+from engine.certificate import AT_IMAGE, AT_LAYER, certify, layer_reference
 from engine.geometry import Geometry
 from engine.manifest import ArtifactError, read_manifest
+from engine.methods import METHODS
 
 
 class Net(nn.Module):
@@ -133,8 +133,86 @@ def test_the_manifest_tells_the_model(path: Path) -> None:
     assert manifest["geometry"] == GEOMETRY.as_dict()
     assert {"convlens", "torch", "made", "model", "coverage"} <= set(manifest)
     assert set(manifest["certificate"]["gates"]) == {"gradient", "deconvnet", "guided"}
-    assert max(manifest["certificate"]["gates"].values()) <= manifest["certificate"]["bound"] == 1e-5
+    assert set(manifest["certificate"]["methods"]) == {method["name"] for method in manifest["methods"]}
+    for deviations in (manifest["certificate"]["gates"], manifest["certificate"]["methods"]):
+        assert max(deviations.values()) <= manifest["certificate"]["bound"] == 1e-5
     assert manifest["certificate"]["original"]["gradient"] <= 1e-5
+
+
+class Layouts(nn.Module):
+    """Layers whose values are not those of the listing: behind a fold, channels last, and as tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 6, 3, stride=2, padding=1), nn.BatchNorm2d(6), nn.ReLU())
+        self.last = nn.Sequential(nn.LayerNorm(6), nn.Linear(6, 4), nn.GELU())
+        self.extra = nn.Parameter(torch.randn(1, 1, 4))
+        self.norm = nn.LayerNorm(4)
+        self.out = nn.Linear(4, 4)
+        self.head = nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.answer(**self.values(x))
+
+    def answer(self, tokens: Tensor, **_: Tensor) -> Tensor:
+        attended = tokens + (tokens @ tokens.transpose(1, 2)).softmax(-1) @ tokens
+        return self.head(self.out(attended)[:, 0])
+
+    def values(self, x: Tensor) -> dict[str, Tensor]:
+        convolved = self.stem[0](x)
+        channels_last = self.last(self.stem[2](self.stem[1](convolved)).permute(0, 2, 3, 1))
+        tokens = torch.cat([self.extra.expand(x.shape[0], -1, -1), channels_last.flatten(1, 2)], 1)
+        return {"convolved": convolved, "channels_last": channels_last, "tokens": self.norm(tokens)}
+
+
+def test_the_certificate_finds_each_layer_s_own_cotangent() -> None:
+    """The network's own values are asked of autograd, and laid out by hand."""
+    torch.manual_seed(0)
+    module = randomise(Layouts().eval(), torch.randn(4, 3, 16, 16)).double()
+    x, seed = torch.randn(2, 3, 16, 16).double(), torch.randn(2, 5).double()
+    explainer = compile_model(module, x, layers=["stem.0", "last", "norm"], methods=["grad_cam"])
+    values = module.values(x.requires_grad_())
+    grads = torch.autograd.grad((module.answer(**values) * seed).sum(), list(values.values()))
+    layouts = (
+        lambda value: value,
+        lambda value: value.permute(0, 3, 1, 2),
+        lambda value: value[:, 1:].transpose(1, 2).unflatten(2, (8, 8)),
+    )
+    found = layer_reference(explainer.module, x.detach(), seed)
+    for value, ct, (primal, found_ct), maps in zip(values.values(), grads, found, layouts, strict=True):
+        assert ct.abs().max() > 0
+        torch.testing.assert_close(primal, maps(value.detach()), rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(found_ct, maps(ct), rtol=1e-9, atol=1e-12)
+
+
+def test_the_certificate_knows_every_method() -> None:
+    assert set(AT_IMAGE) == {name for name, method in METHODS.items() if method.at == "image"}
+    assert set(AT_LAYER) == {name for name, method in METHODS.items() if method.at != "image"}
+
+
+class Off:
+    """An artifact with one method that is off by a thousandth, at one layer if it has any."""
+
+    def __init__(self, module: torch.jit.ScriptModule, method: str) -> None:
+        self.module, self.method = module, method
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.module, name)
+
+    def survey(self, x: Tensor, seed: Tensor, methods: list[str]) -> list[Tensor]:
+        answers = self.module.survey(x, seed, methods)
+        wrong = answers[methods.index(self.method)]
+        if self.module.at_of[self.method] == "layer":
+            wrong = wrong[:, 1]
+        wrong *= 1.001
+        return answers
+
+
+def test_a_method_that_is_off_at_one_layer_is_off_in_the_certificate(explainer: Explainer) -> None:
+    for method in explainer.methods:
+        deviations = certify(Off(explainer.module, method))["methods"]  # type: ignore[arg-type]
+        assert 1e-4 < deviations.pop(method) < 1.1e-3, method
+        assert max(deviations.values()) < 1e-5, method
 
 
 def test_specialisation_drops_what_is_not_asked(question: tuple[Tensor, Tensor]) -> None:
@@ -244,28 +322,11 @@ def test_wrong_labels_and_geometry_are_refused() -> None:
         compile_model(Net().eval(), x, layers=["steam"])
 
 
-def test_foreign_files_are_refused(path: Path, tmp_path: Path) -> None:
-    whole = path.read_bytes()
-    for name, content in {"cut.pt": whole[: len(whole) // 2], "empty.pt": b"", "text.pt": b"hello" * 99}.items():
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(ArtifactError, match=f"{name} is cut short or not a TorchScript file"):
-            load(tmp_path / name)
-    with pytest.raises(ArtifactError, match=r"there is no file gone\.pt"):
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        ArtifactError, match=r"there is no file gone\.pt; python -m engine export MODEL -o gone\.pt"
+    ):
         load(tmp_path / "gone.pt")
-    torch.save({"a": torch.ones(1)}, tmp_path / "weights.pt")
-    with pytest.raises(ArtifactError, match=r"weights\.pt is not an artifact of ConvLens"):
-        load(tmp_path / "weights.pt")
-
-
-def test_another_format_is_refused(path: Path, tmp_path: Path) -> None:
-    with zipfile.ZipFile(path) as old, zipfile.ZipFile(tmp_path / "new.pt", "w") as new:
-        for entry in old.infolist():
-            data = old.read(entry)
-            if entry.filename.endswith("manifest.json"):
-                data = json.dumps(json.loads(data) | {"format": 99}).encode()
-            new.writestr(entry, data)
-    with pytest.raises(ArtifactError, match=r"new\.pt has format 99, this version reads 2"):
-        load(tmp_path / "new.pt")
 
 
 def test_a_failed_save_leaves_the_old_file(

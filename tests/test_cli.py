@@ -1,9 +1,12 @@
 """The command line, as people type it."""
 
+import copy
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,6 +18,7 @@ from torchvision.models import squeezenet1_1
 from engine import shelf
 from engine.__main__ import main
 from engine.artifact import Explainer, load
+from engine.manifest import disagreements
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +74,76 @@ def test_show_prints_what_a_method_needs(capsys: pytest.CaptureFixture[str]) -> 
 def test_an_exported_file_keeps_its_certificate(lite: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, "check", lite)
     assert status == 0
-    assert out.count("(bound 1e-05") == 3
-    assert out.endswith("kept\n")
+    assert "bound 1e-05" in out
+    measured = re.findall(r"^  (gate|method) +(\w+) +(\S+), written (\S+)$", out, re.MULTILINE)
+    assert [name for kind, name, *_ in measured if kind == "method"] == load(lite).methods
+    assert len(measured) == 3 + 8
+    assert out.endswith("\nkept\n")
+
+
+def test_info_tells_what_is_in_a_file(lite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "info", lite)
+    assert status == 0
+    for line in (
+        "model     EfficientNet-Lite0",
+        r"sha256    [0-9a-f]{64}",
+        "licence   Apache-2.0; trained on ImageNet.*",
+        r"input     RGB, the middle 224 × 224 of a photo brought to 256 on its shorter side \(bicubic\), mean .*",
+        "classes   1000",
+        r"gates     (\d+) of \1 activations gated",
+        f"program   {load(lite).manifest['program']}",
+        r"measured  deviation from autograd in float32, bound 1e-05; 2 standard normal images .*",
+        r"  grad_cam +\d\.\de-\d\d  Selvaraju et al\. 2017.*",
+        r" +1 conv_stem +32 × 112 × 112 +2 × 2",
+        r" +\d+ bn2\.act +1280 × 7 × 7 +32 × 32.*",
+    ):
+        assert re.search(rf"^{line}$", out, re.MULTILINE), (line, out)
+    (tmp_path / "notes.pt").write_text("hello")
+    assert run(capsys, "info", tmp_path / "notes.pt")[::2] == (
+        1,
+        "error: notes.pt is a text: python -m engine export MODEL -o FILE.pt makes an artifact\n",
+    )
+    (tmp_path / "damaged.pt").write_bytes(lite.read_bytes().replace(b"Egyptian", b"Aegyptia", 1))
+    status, _, err = run(capsys, "info", tmp_path / "damaged.pt")
+    assert status == 1
+    assert err.startswith("error: damaged.pt is damaged: python -m engine export efficientnet_lite0 -o damaged.pt")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda m: m["layers"].pop(), "layers: the manifest tells"),
+        (lambda m: m["layers"][0].update(name="stem"), "layers: the manifest tells ['stem'"),
+        (lambda m: m["layers"][3].update(shape=[1, 2, 3]), "shapes: the manifest tells"),
+        (lambda m: m["layers"][3].update(stride=[1.0, 1.0]), "cells: the manifest tells"),
+        (lambda m: m["methods"].pop(), "methods: the manifest tells"),
+        (lambda m: m["methods"][3].update(gate="guided"), "methods: the manifest tells"),
+        (lambda m: m.update(classes=10), "classes: the manifest tells 10, the program has 1000"),
+        (lambda m: m.update(pooled=3), "pooled: the manifest tells 3"),
+        (lambda m: m["geometry"].update(resize=300), "resize: the manifest tells 300, the program has 256"),
+        (lambda m: m["geometry"].update(mean=[0.0] * 3), "mean: the manifest tells"),
+        (lambda m: m["certificate"].update(dtype="float64"), "dtype: the manifest tells float64"),
+    ],
+)
+def test_a_manifest_that_tells_otherwise_does_not_pass(
+    lite: Path, change: Callable[[dict[str, Any]], object], said: str
+) -> None:
+    explainer = load(lite)
+    assert disagreements(explainer.manifest, explainer.module) == []
+    manifest = copy.deepcopy(explainer.manifest)
+    change(manifest)
+    assert any(line.startswith(said) for line in disagreements(manifest, explainer.module))
+
+
+def test_the_check_fails_where_manifest_and_program_differ(
+    lite: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = load(lite)
+    other.manifest["geometry"]["resize"] = 300
+    monkeypatch.setattr("engine.__main__.load", lambda path: other)
+    status, out, _ = run(capsys, "check", lite)
+    assert status == 1
+    assert "resize: the manifest tells 300, the program has 256\nNOT kept" in out
 
 
 CONSUMER = """
@@ -116,7 +188,7 @@ def test_a_file_whose_maps_are_off_does_not_pass_the_check(
     monkeypatch.setattr("engine.__main__.load", lambda path: Explainer(Off(), load(path).manifest))
     status, out, _ = run(capsys, "check", lite)
     assert status == 1
-    assert out.count("1.0e-03 from autograd") == 3
+    assert out.count(" is off by 1.0e-03, which is above 1e-05") == 3
     assert "NOT kept" in out
 
 

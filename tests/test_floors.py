@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-    {"program", "gates", "geometry", "render", "photo", "weights"},
+    {"program", "gates", "geometry", "render", "photo", "weights", "archive"},
     {"vjps", "axes", "timm_models", "filling", "overlay", "constants", "exporting", "spellings"},
     {"layers", "zoo"},
     {"activations", "moves", "norms", "pooling", "products", "resampling", "switches", "fold", "methods"},
@@ -19,7 +19,7 @@ FLOORS = [
     {"compiler"},
     {"lowering", "manifest"},
     {"artifact"},
-    {"figures", "precision", "shelf", "verify"},
+    {"exchange", "figures", "precision", "shelf", "verify"},
     {"__init__", "__main__"},
 ]
 ANYWHERE = {"torch", "torchvision", "numpy"}
