@@ -234,7 +234,7 @@ def _outputs(program: Program, method: str | None) -> dict[str, torch.fx.Node]:
 
 def _describe(explainer: Explainer, path: str) -> None:
     size = Path(path).stat().st_size / 1e6
-    worst = max(explainer.manifest["certificate"]["gates"].values())
+    worst = max(explainer.manifest["certificate"]["methods"].values())
     print(f"{path}: {size:.1f} MB, {len(explainer.layers)} layers, {', '.join(explainer.methods)}")
     print(f"{explainer.coverage}; largest deviation from autograd {worst:.1e}")
     if cosine := explainer.manifest["certificate"].get("cosine"):

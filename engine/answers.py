@@ -20,6 +20,7 @@ class Answers(nn.Module):
     layers: list[str]
     methods: list[str]
     gates: list[str]
+    gates_at_image: list[str]  # those whose cotangent the file follows down to the image
     gate_of: dict[str, str]
     at_of: dict[str, str]
     times_of: dict[str, str]
@@ -115,7 +116,7 @@ class Answers(nn.Module):
     @torch.jit.export
     def probe(self, x: Tensor, seed: Tensor, gate: str) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor]:
         """The raw values, nothing resized: logits, the primal and the cotangent of each layer, the cotangent at
-        the image."""
+        the image (empty where no method of this file reads it there)."""
         self.admit(x, seed, [])
         if gate not in self.gates:
             raise ValueError(f"no gate {gate}; this file has {', '.join(self.gates)}")

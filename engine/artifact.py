@@ -119,7 +119,8 @@ class Explainer:
         return dict(zip(methods, answers, strict=True))
 
     def probe(self, x: Tensor, seed: Tensor, gate: str) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor]:
-        """The raw values: logits, primals and cotangents of the layers, and the cotangent at the image."""
+        """The raw values: logits, primals and cotangents of the layers, and the cotangent at the image (empty
+        where no method of this file reads it there)."""
         self._admit(x, seed, [])
         if gate not in self.gates:
             raise ValueError(f"no gate is called {gate!r}; this file has {', '.join(self.gates)}")

@@ -176,7 +176,8 @@ def differentiate(program: Program, gate: str, wanted: Iterable[fx.Node]) -> dic
             continue
         if node.target is operator.getitem:
             source, index = node.args
-            pending[source].append((index, ct))  # type: ignore[index]
+            if source in pending:  # else the wanted value is one of its results, and nothing goes further back
+                pending[source].append((index, ct))  # type: ignore[index]
             continue
         values: Any = fx.map_arg((node.args, node.kwargs), recorder.proxy)  # type: ignore[arg-type]
         rule = VJPS[node.target]

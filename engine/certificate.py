@@ -138,7 +138,7 @@ def compare(
         found = ENDINGS[ending](inner) if ending else inner
         (inner_seed,) = torch.autograd.grad((found * seed).sum(), inner)
     deviations = {"logits": relative(found.detach(), wanted.detach())}
-    if "gradient" not in module.gates:
+    if "gradient" not in module.gates_at_image:
         return deviations
     with torch.no_grad():
         *_, image = module.probe(x, inner_seed, "gradient")
@@ -161,7 +161,7 @@ def _of_gates(
 ) -> tuple[dict[str, float], dict[str, Tensor]]:
     """The deviation of each gate at the image, and the reference's cotangents there."""
     deviations, image_cts = {}, {}
-    for gate in module.gates:
+    for gate in module.gates_at_image:
         with torch.no_grad(), _plainly():
             *_, ct = module.probe(x, seed, gate)
         image_cts[gate] = reference(module, x, seed, gate)[1]

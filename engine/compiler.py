@@ -14,7 +14,7 @@ from engine.constants import evaluate_constants
 from engine.fold import fold_batch_norm
 from engine.gates import Coverage
 from engine.layers import choose_layers
-from engine.methods import Method, choose_methods, gates_of, pooled_layer
+from engine.methods import Method, choose_methods, gates_at_image, gates_of, pooled_layer
 from engine.program import Program, aten
 
 
@@ -56,7 +56,7 @@ def compile_program(
         folded = fold_batch_norm(program)
         _seed(program)
         for gate in gates_of(chosen):
-            _backward_half(program, gate)
+            _backward_half(program, gate, gate in gates_at_image(chosen))
         program.primals = [_given_back(program, index) for index in range(len(program.layers))]
         evaluate_constants(program)
         program.prune()
@@ -71,9 +71,11 @@ def _seed(program: Program) -> None:
     program.seed.meta["val"] = program.logits.meta["val"]
 
 
-def _backward_half(program: Program, gate: str) -> None:
-    found = differentiate(program, gate, {program.image, *(layer.node for layer in program.layers)})
-    program.image_cotangents[gate] = found[program.image]
+def _backward_half(program: Program, gate: str, to_image: bool) -> None:
+    wanted = {layer.node for layer in program.layers} | ({program.image} if to_image else set())
+    found = differentiate(program, gate, wanted)
+    if to_image:
+        program.image_cotangents[gate] = found[program.image]
     recorder = Recorder(program, gate)
     cotangents = []
     for index, layer in enumerate(program.layers):

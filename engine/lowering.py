@@ -48,6 +48,7 @@ def lower(compiled: Compiled, labels: list[str], geometry: Geometry) -> torch.ji
     module.layers = [layer.name for layer in program.layers]
     module.methods = [method.name for method in methods]
     module.gates = list(program.cotangents)
+    module.gates_at_image = list(program.image_cotangents)
     taken = [*methods, *(METHODS[method.times] for method in methods if method.times)]
     module.gate_of = {method.name: method.gate for method in taken}
     module.at_of = {method.name: method.at for method in taken}
@@ -89,7 +90,7 @@ def _walk_source(program: Program) -> str:
             if not isinstance(node.meta["val"], Tensor):
                 raise ProgramError(f"{node.name} returns several values and is read in another stage")
             lines.append(f"{node.name} = nothing")
-    lines += [f"{_at_image(gate)} = nothing" for gate in program.image_cotangents]
+    lines += [f"{_at_image(gate)} = nothing" for gate in program.cotangents]
     for index in range(len(program.layers) - 1, -1, -1):
         for gate in program.cotangents:
             lines += _if(f"{gate} <= {index}", program.lines(stages.get((gate, index), [])))
@@ -97,7 +98,7 @@ def _walk_source(program: Program) -> str:
     for gate, ct in program.image_cotangents.items():
         last = [*program.lines(stages.get((gate, -1), [])), f"{_at_image(gate)} = {ct.name}"]
         lines += _if(f"{gate} < 0", last)
-    images = ", ".join(_at_image(gate) for gate in program.image_cotangents)
+    images = ", ".join(_at_image(gate) for gate in program.cotangents)
     lines.append(f"return {program.logits.name}, out, [{images}]")
     assert program.seed is not None
     head = (
@@ -114,7 +115,8 @@ def _stages(program: Program, forward: set[fx.Node]) -> dict[tuple[str, int], li
     seen = set(forward)
     for gate, cotangents in program.cotangents.items():
         goals = list(enumerate(map(_before_restoring, cotangents)))[::-1]
-        for index, goal in [*goals, (-1, program.image_cotangents[gate])]:
+        goals += [(-1, program.image_cotangents[gate])] if gate in program.image_cotangents else []
+        for index, goal in goals:
             found, pending = list[fx.Node](), [goal]
             while pending:
                 node = pending.pop()

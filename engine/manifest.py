@@ -153,7 +153,7 @@ def disagreements(manifest: dict[str, Any], module: Any) -> list[str]:
         ],
         "shapes": shapes,
         "cells": [cells(shape, module.size) for shape in shapes],
-        "gates": sorted(module.gates),
+        "gates": sorted(module.gates_at_image),
         "classes": module.classes,
         "labels": len(module.labels),
         "pooled": module.pooled,

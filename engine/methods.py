@@ -115,6 +115,13 @@ def gates_of(methods: Sequence[Method]) -> list[str]:
     return sorted(set(taken), key=["gradient", "deconvnet", "guided"].index)
 
 
+def gates_at_image(methods: Sequence[Method]) -> set[str]:
+    """The gates whose cotangent some method reads at the image; the others stop at the first layer."""
+    at_image = [method for method in methods if method.at == IMAGE]
+    at_image += [METHODS[method.times] for method in methods if method.times]
+    return {method.gate for method in at_image}
+
+
 def pooled_layer(program: Program) -> tuple[int, str]:
     """The index of the layer that a global-pooling + linear head pools, for CAM; -1 and the reason elsewhere."""
     flat = _input_of(program.logits, aten.linear)

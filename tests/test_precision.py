@@ -10,7 +10,10 @@ from torch import Tensor, nn
 
 from engine.__main__ import main
 from engine.artifact import Explainer, compile_model, load, save
+from engine.compiler import compile_program
 from engine.precision import in_precision
+from engine.program import aten
+from engine.shelf import build
 from engine.zoo import load_model
 
 
@@ -81,3 +84,44 @@ def test_a_size_that_is_none(size: str, capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit):
         main(["export", "resnet18", "-o", "net.pt", "--size", size])
     assert "--size" in capsys.readouterr().err
+
+
+def test_a_file_is_no_larger_than_what_is_asked_of_it(tmp_path: Path) -> None:
+    """Every method and layer: at most 1.6 times the weights. One method at one layer: at most 2 % above them."""
+    weights = sum(value.nbytes for value in load_model("resnet18", "random").module.state_dict().values())
+    whole = build("resnet18", "random")
+    save(whole, tmp_path / "whole.pt")
+    save(build("resnet18", "random", [whole.layers[-1]], ["grad_cam"]), tmp_path / "one.pt")
+    assert (tmp_path / "whole.pt").stat().st_size <= 1.6 * weights
+    assert (tmp_path / "one.pt").stat().st_size <= 1.02 * weights
+
+
+def test_one_method_at_one_layer_goes_no_deeper() -> None:
+    """Grad-CAM at the last layer of a ResNet: one backward step of the head, no convolution backwards."""
+    module = load_model("resnet18", "random").module
+    program = compile_program(module, torch.zeros(1, 3, 64, 64), ["layer4"], ["grad_cam"]).program
+    forward = set(program.needed([program.logits]))
+    backward = [n for n in program.graph.nodes if n not in forward]
+    assert not any(n.target in (aten.conv2d, aten.conv_transpose2d) for n in backward)
+    assert len(backward) < 12
+
+
+def test_a_file_for_one_layer_is_certified_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No gate reaches the image; the method is measured at its layer, and the file says so."""
+    compiled = compile_model(Net().eval(), torch.zeros(1, 3, 20, 16), ["second"], ["grad_cam"])
+    save(compiled, tmp_path / "one.pt")
+    certificate = load(tmp_path / "one.pt").manifest["certificate"]
+    assert certificate["gates"] == {}
+    assert list(certificate["methods"]) == ["grad_cam"]
+    assert certificate["methods"]["grad_cam"] < 1e-5
+    assert main(["check", str(tmp_path / "one.pt")]) == 0
+    assert "method grad_cam" in capsys.readouterr().out
+    x = torch.randn(2, 3, 20, 16, generator=torch.Generator().manual_seed(0))
+    seed = F.one_hot(torch.tensor([1, 3]), 5).float()
+    _, primals, cotangents, image = compiled.probe(x, seed, "gradient")
+    assert image.numel() == 0
+    whole = explainer()
+    at = whole.layers.index("second")
+    expected = whole.probe(x, seed, "gradient")
+    torch.testing.assert_close(primals[0], expected[1][at])
+    torch.testing.assert_close(cotangents[0], expected[2][at])

@@ -82,7 +82,7 @@ def legend(signed: bool, view: str) -> str:
 
 def small_print(manifest: Mapping[str, Any], target: int, method: str, layer: int) -> str:
     """Where the numbers come from and how to use the model's file, as Markdown."""
-    source, deviations = manifest["model"], manifest["certificate"]["gates"].values()
+    source, deviations = manifest["model"], manifest["certificate"]["methods"].values()
     return f"""
 **Model.** {source["title"]}; weights: {source["weights"]}; licence of the weights: {source["licence"]}.
 
