@@ -24,7 +24,7 @@ from engine.precision import PRECISIONS, in_precision
 from engine.program import Program
 from engine.shelf import build, coverage_of, open_model
 from engine.timm_models import PREFIX, REPRESENTATIVE, timm_facts
-from engine.verify import header, verify
+from engine.verify import SMALLER, header, verify
 from engine.weights import WeightsError
 from engine.zoo import DEFAULT_MODEL, MODELS, availability, by_family, load_model, model_spec
 
@@ -215,6 +215,7 @@ def _at_most(name: str, side: int) -> tuple[int, int] | None:
     """The size of a model's input, with no side longer than `side`."""
     geometry = timm_facts(name.removeprefix(PREFIX))[0] if name.startswith(PREFIX) else model_spec(name).geometry
     height, width = geometry.crop
+    side = min(side, SMALLER.get(name, side))
     return (min(height, side), min(width, side)) if side else None
 
 
