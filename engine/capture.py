@@ -112,8 +112,12 @@ class _Copy:
             )
         if op in (aten.dropout, aten.dropout_) and args[2]:
             raise CaptureError(f"dropout at {place(node)} runs in training mode: call .eval()")
-        if op is aten.type_as:
-            op, args = aten.to, (args[0], node.meta["val"].dtype)
+        if op in (aten.type_as, aten.to, aten._to_copy):
+            op, args, kwargs = (
+                aten.to,
+                (args[0], node.meta["val"].dtype),
+                {},
+            )  # where the file lies, not the example
         if op in IDENTITIES:
             self.same[node] = self.whole(node.args[0])
         elif op in (*COPIES, *EITHER) and args[0].meta["val"].dtype == node.meta["val"].dtype:

@@ -106,6 +106,9 @@ FORMS: dict[str, Callable[[Tensor], Tensor]] = {
     "cumsum": lambda x: x.cumsum(2),
     "einsum with a constant": lambda x: torch.einsum("nchw,cd->ndhw", x, torch.ones(8, 8).double().tril()),
     "zeros of the batch's size": lambda x: torch.cat([x, torch.zeros(x.shape[0], 8, 2, 12).double()], 2),
+    "a mask on a device": lambda x: (
+        x * (~torch.zeros(x.shape[0], 12, 12).to(x.device, torch.bool)).cumsum(1)[:, None]
+    ),
     "arange": lambda x: x * torch.arange(12).double(),
     "sin, cos, atan, erf": lambda x: torch.sin(x) + torch.cos(x) + torch.atan(x) + torch.erf(x),
 }
