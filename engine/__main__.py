@@ -1,7 +1,6 @@
 """The command line: python -m engine list | layers | export | explain | info | check | show | verify."""
 
 import argparse
-import gc
 import math
 import sys
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 import cv2
 import torch
 
-from engine.artifact import Explainer, compile_model, load, save
+from engine.artifact import Explainer, load, save
 from engine.backward import CompileError
 from engine.certificate import BOUNDS, certify
 from engine.compiler import compile_program
@@ -22,11 +21,11 @@ from engine.methods import METHODS
 from engine.photo import PhotoError, load_photo
 from engine.precision import PRECISIONS, in_precision
 from engine.program import Program
-from engine.shelf import build, coverage_of, open_model
-from engine.timm_models import PREFIX, REPRESENTATIVE, timm_facts
-from engine.verify import SMALLER, header, verify
+from engine.shelf import build, build_loaded, coverage_of, open_model
+from engine.timm_models import PREFIX, REPRESENTATIVE
+from engine.verify import header, rows
 from engine.weights import WeightsError
-from engine.zoo import DEFAULT_MODEL, MODELS, availability, by_family, load_model, model_spec
+from engine.zoo import DEFAULT_MODEL, MODELS, availability, by_family, load_model
 
 REFUSALS = (ArtifactError, CaptureError, CompileError, PhotoError, WeightsError, ValueError, OSError)
 
@@ -100,12 +99,7 @@ def _export_one_question(options: argparse.Namespace) -> int:
     if options.format == "pt2" and (options.triton or options.dtype != "float32"):
         raise ValueError("--format pt2 goes without --triton, which takes TorchScript, and without --dtype")
     model = load_model(options.model, options.weights, size=options.size)
-    source = {"name": options.model, "title": model.spec.title}
-    source |= {"weights": model.weights, "sha256": model.sha256, "licence": model.licence}
-    layers = layers_for(method, layer)
-    explainer = compile_model(
-        model.module, model.example[:1], layers, [method], model.labels, model.geometry, source
-    )
+    explainer = build_loaded(model, layers_for(method, layer), [method])
     if options.triton:
         explainer = in_precision(explainer, PRECISIONS[options.dtype])
         folder = write_triton(explainer, options.triton, method, layer)
@@ -200,23 +194,11 @@ def verify_models(options: argparse.Namespace) -> int:
     dtype = getattr(torch, options.dtype)
     print(f"torch {torch.__version__}, {options.dtype}, bound {BOUNDS[dtype]}, random weights\n\n{header()}")
     kept = True
-    for name in names:
-        model = load_model(name, "random", size=_at_most(name, options.side))
-        row = verify(name, model.module, model.example, dtype)
-        del model
-        gc.collect()  # a graph refers to itself, and holds gigabytes
+    for row in rows(names, options.side, dtype):
         print(row, flush=True)
         kept &= row.kept
     print("\nall within the bound" if kept else "\nNOT all within the bound")
     return 0 if kept else 1
-
-
-def _at_most(name: str, side: int) -> tuple[int, int] | None:
-    """The size of a model's input, with no side longer than `side`."""
-    geometry = timm_facts(name.removeprefix(PREFIX))[0] if name.startswith(PREFIX) else model_spec(name).geometry
-    height, width = geometry.crop
-    side = min(side, SMALLER.get(name, side))
-    return (min(height, side), min(width, side)) if side else None
 
 
 def _outputs(program: Program, method: str | None) -> dict[str, torch.fx.Node]:

@@ -8,7 +8,7 @@ import torch
 from engine.artifact import Explainer, compile_model, load, save
 from engine.manifest import COMPILER, ArtifactError, read_manifest
 from engine.timm_models import PREFIX
-from engine.zoo import Size, load_model, model_spec
+from engine.zoo import Model, Size, load_model, model_spec
 
 EXPORTED_MODELS = Path(__file__).parent.parent / "exported_models"
 
@@ -40,15 +40,14 @@ def build(
     size: Size | None = None,
 ) -> Explainer:
     """Load a model of the zoo and compile it; see `load_model` and `compile_model` for what they raise."""
-    model = load_model(name, weights, size=size)
-    source = {
-        "name": name,
-        "title": model.spec.title,
-        "weights": model.weights,
-        "sha256": model.sha256,
-        "licence": model.licence,
-    }
-    return compile_model(model.module, model.example[:1], layers, methods, model.labels, model.geometry, source)
+    return build_loaded(load_model(name, weights, size=size), layers, methods)
+
+
+def build_loaded(model: Model, layers: str | list[str] = "trunk", methods: list[str] | None = None) -> Explainer:
+    """Compile a model that is loaded already; see `compile_model` for what it raises."""
+    return compile_model(
+        model.module, model.example[:1], layers, methods, model.labels, model.geometry, model.source
+    )
 
 
 def coverage_of(name: str, folder: Path = EXPORTED_MODELS) -> str:

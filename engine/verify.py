@@ -6,7 +6,11 @@ multiplies a rounding error at each layer: behind EfficientNet-B6's hundred of t
 little.
 """
 
+import multiprocessing
 import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +23,7 @@ from engine.exporting import CaptureError, head_of
 from engine.geometry import Geometry
 from engine.lowering import lower
 from engine.program import Program, op_name
+from engine.zoo import Size, geometry_of, load_model
 
 COLUMNS = (
     "model", "input", "ops", "activations gated", "layers", "gradient", "deconvnet", "guided", "logits",
@@ -31,7 +36,7 @@ SMALLER = {"vit_h_14": 56, "regnet_y_128gf": 64, "timm/convmixer_768_32": 56}
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured of one network; `refusal` says why there is nothing.
+    """What was measured of one network; `refusal` or `failure` says why there is nothing.
 
     gates: the file's deviation from its reference, per gate. original: of logits and gradient from the network.
     """
@@ -46,11 +51,14 @@ class Row:
     seconds: float = 0.0
     bound: float = 0.0
     refusal: str = ""
+    failure: str = ""
 
     @property
     def kept(self) -> bool:
         """Is every deviation within the bound, or was the network refused?"""
-        return bool(self.refusal) or max(self.deviations) <= self.bound
+        return bool(self.refusal) or (
+            not self.failure and all(deviation <= self.bound for deviation in self.deviations)
+        )
 
     @property
     def deviations(self) -> list[float]:
@@ -58,11 +66,43 @@ class Row:
         return [*(self.gates or {}).values(), *(self.original or {}).values()]
 
     def __str__(self) -> str:
-        if self.refusal:
-            return f"| {self.name} | refused: {self.refusal} |" + " |" * (len(COLUMNS) - 2)
+        if self.refusal or self.failure:
+            reason = f"refused: {self.refusal}" if self.refusal else f"not measured: {self.failure}"
+            return f"| {self.name} | {reason} |" + " |" * (len(COLUMNS) - 2)
         numbers = [f"{deviation:.0e}" for deviation in self.deviations]
         cells = [self.name, self.size, self.ops, self.gated, self.layers, *numbers, f"{self.seconds:.0f}"]
         return f"| {' | '.join(map(str, cells))} |"
+
+
+def rows(names: Sequence[str], side: int = 224, dtype: torch.dtype = torch.float64) -> Iterator[Row]:
+    """Verify models of the zoo by name, with random weights, one after the other.
+
+    side: the largest side of an input; 0 for each network's own. Each network has a process of its own:
+    TorchScript keeps for good the code of each that it compiled, and a network too large for the machine ends its
+    own process, not the table. Such a row counts as not kept.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # so that torch is imported once
+    for name in names:
+        with ProcessPoolExecutor(1, context) as process:
+            try:
+                yield process.submit(_row, name, side, dtype).result()
+            except BrokenProcessPool:
+                yield Row(
+                    name, failure="its process was ended, most likely for want of memory: try a smaller --side"
+                )
+
+
+def _row(name: str, side: int, dtype: torch.dtype) -> Row:
+    model = load_model(name, "random", size=_at_most(name, side))
+    return verify(name, model.module, model.example, dtype)
+
+
+def _at_most(name: str, side: int) -> Size | None:
+    """The size of a model's input, with no side longer than `side`."""
+    height, width = geometry_of(name).crop
+    side = min(side, SMALLER.get(name, side))
+    return (min(height, side), min(width, side)) if side else None
 
 
 def header() -> str:
@@ -80,7 +120,7 @@ def verify(name: str, module: nn.Module, example: Tensor, dtype: torch.dtype = t
     start = time.perf_counter()
     module = module.to(dtype)
     channels, height, width = example.shape[1:]
-    settle(module, example.to(dtype))
+    calibrate(module, example.to(dtype))
     try:
         compiled = compile_program(module, example.to(dtype))
     except (CaptureError, CompileError, ValueError) as refusal:
@@ -103,14 +143,14 @@ def verify(name: str, module: nn.Module, example: Tensor, dtype: torch.dtype = t
     )
 
 
-def settle(module: nn.Module, images: Tensor) -> None:
+def calibrate(module: nn.Module, images: Tensor, seed: int = 0) -> None:
     """Give every BatchNorm statistics near those of `images` [N, C, H, W], and biases above zero."""
     norms = [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
     norms = [norm for norm in norms if norm.track_running_stats]
     if not norms:
         return
     with torch.random.fork_rng(), torch.no_grad():
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         for norm in norms:
             norm.momentum = 1.0
             norm.train()

@@ -53,6 +53,12 @@ class Model:
         shape = (2, len(self.geometry.mean), *self.geometry.crop)
         return torch.randn(shape, generator=torch.Generator().manual_seed(SEED))
 
+    @property
+    def source(self) -> dict[str, str | None]:
+        """What a manifest tells of the network and its weights."""
+        facts = {"weights": self.weights, "sha256": self.sha256, "licence": self.licence}
+        return {"name": self.spec.name, "title": self.spec.title} | facts
+
 
 MODELS: dict[str, ModelSpec] = {}
 _IMAGENET = "trained on ImageNet, whose terms are for non-commercial research and education"
@@ -148,6 +154,11 @@ def model_spec(name: str) -> ModelSpec:
     near = difflib.get_close_matches(name.lower().replace("-", ""), MODELS, n=3, cutoff=0.5)
     hint = f"did you mean {', '.join(near)}?" if near else f"the families are {', '.join(by_family())}"
     raise ValueError(f"there is no model {name!r}; {hint}")
+
+
+def geometry_of(name: str) -> Geometry:
+    """The input geometry of a model, timm/NAME included, without loading it; ValueError where there is none."""
+    return timm_facts(name.removeprefix(PREFIX))[0] if name.startswith(PREFIX) else model_spec(name).geometry
 
 
 def availability(name: str) -> Literal["embedded", "cached", "download"]:

@@ -10,6 +10,7 @@ from torch import Tensor, fx, nn
 from torch.overrides import TorchFunctionMode
 
 from engine.program import Program, aten
+from engine.verify import calibrate
 
 # Each call that is an activation, as Python code spells it: functional, method and in-place. What writes into its
 # input stands with the call that computes the same.
@@ -166,19 +167,7 @@ def randomise(module: nn.Module, x: Tensor, seed: int = 0) -> nn.Module:
     about 1.2 at each BatchNorm and ReLU; after twenty layers autograd in float32 is off by more than 1e-5 from
     autograd in float64, and can't be a reference. Trained networks don't do that.
     """
-    norms = [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
-    with fixed_seed(seed), torch.no_grad():
-        for norm in norms:
-            norm.momentum = 1.0
-            norm.train()
-            if norm.affine:
-                norm.weight.uniform_(0.5, 1.5)
-                norm.bias.uniform_(0, 2)
-        module(x)
-        for norm in norms:
-            norm.eval()
-            norm.running_mean += 0.1 * norm.running_var.sqrt() * torch.randn_like(norm.running_mean)
-            norm.running_var *= torch.empty_like(norm.running_var).uniform_(0.8, 1.25)
+    calibrate(module, x, seed)
     return module
 
 

@@ -1,6 +1,8 @@
 """The table of whole networks, and timm's models by name."""
 
 import dataclasses
+import math
+import os
 
 import pytest
 import timm
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 
 from engine.__main__ import main
 from engine.timm_models import timm_labels
-from engine.verify import header, verify
+from engine.verify import header, rows, verify
 from engine.weights import WeightsError
 from engine.zoo import load_model
 
@@ -50,6 +52,30 @@ def test_a_refusal_names_the_reason() -> None:
     assert row.kept
     assert "no rule for 1 op(s) as called here: aten.cumprod" in str(row)
     assert str(row).count("|") == header().splitlines()[0].count("|")
+
+
+def ended(*_: object) -> None:
+    os._exit(9)
+
+
+def test_a_process_that_ends_is_one_row_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.verify._row", ended)
+    found = list(rows(["resnet18", "alexnet"]))
+    assert [row.name for row in found] == ["resnet18", "alexnet"]
+    for row in found:
+        assert not row.kept
+        assert "not measured: its process was ended" in str(row)
+        assert str(row).count("|") == header().splitlines()[0].count("|")
+
+
+def test_a_reference_of_zeros_proves_nothing() -> None:
+    class Dead(Small):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x * 0)
+
+    row = verify("dead", Dead().eval(), EXAMPLE)
+    assert math.isnan(row.gates["gradient"])
+    assert not row.kept
 
 
 def test_verify_prints_the_table(capsys: pytest.CaptureFixture[str]) -> None:
