@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from engine.exporting import place
 from engine.gates import GATES, Coverage
 from engine.layers import active_nodes
 from engine.program import Program, aten, op_name
+from engine.resampling import INTERPOLATIONS
 from engine.rules import ACTIVATIONS, VJPS
 
 # Calls that bend and are no activations: some weigh other values, some choose between them.
@@ -30,11 +32,6 @@ OPERATORS = {
     operator.truediv: aten.div,
     operator.gt: aten.gt,
 }
-
-RESIZED_BACK = (
-    aten.upsample_bilinear2d_backward, aten.upsample_bicubic2d_backward, aten._upsample_bilinear2d_aa_backward,
-    aten._upsample_bicubic2d_aa_backward,
-)  # fmt: skip
 
 
 class CompileError(ValueError):
@@ -121,7 +118,7 @@ class Recorder(fx.proxy.GraphAppendingTracer):
 
 def _result(op: Any, args: Any, kwargs: Any) -> Any:
     """What a call on fake tensors returns."""
-    if op in RESIZED_BACK:
+    if op in INTERPOLATIONS.values():
         # torch has no way through these for a symbolic batch; their third argument is the result's shape.
         return args[0].new_empty(args[2])
     return op(*args, **kwargs)
@@ -145,12 +142,18 @@ def coverage(program: Program) -> Coverage:
     for node in program.needed([program.logits]):
         if node in active and (kind := ACTIVATIONS.get(node.target)):
             counts = found.rectifiers if kind == "rectifier" else found.smooth
-        elif node.target in PLAIN + COMPARISONS and not active.isdisjoint(node.all_input_nodes):
+        elif _bends(node) and not active.isdisjoint(node.all_input_nodes):
             counts = found.plain
         else:
             continue
         counts[op_name(node)] = counts.get(op_name(node), 0) + 1
     return found
+
+
+def _bends(node: fx.Node) -> bool:
+    # Of two values a maximum chooses as `maximum` does; along an axis it is a pooling, and returns places too.
+    chooses = node.target in (aten.max, aten.min) and isinstance(node.meta["val"], Tensor)
+    return chooses or node.target in PLAIN + COMPARISONS
 
 
 def differentiate(program: Program, gate: str, wanted: Iterable[fx.Node]) -> dict[fx.Node, fx.Node]:
@@ -188,11 +191,11 @@ def differentiate(program: Program, gate: str, wanted: Iterable[fx.Node]) -> dic
             else:
                 shares = rule(ct, y, *values[0], **values[1])
         except NotImplementedError as error:
-            raise CompileError(f"{where(node)}: {error}") from error
+            raise CompileError(f"{place(node)}: {error}") from error
         for argument, share in _pairs(_in_order(node), shares):
             if argument in pending:
                 if share is None:
-                    raise CompileError(f"{where(node)}: its {argument.name} depends on the image, and has no rule")
+                    raise CompileError(f"{place(node)}: its {argument.name} depends on the image, and has no rule")
                 pending[argument].append(share)
     return cotangents
 
@@ -203,7 +206,7 @@ def refuse_unknown(program: Program, path: Iterable[fx.Node]) -> None:
     places: dict[str, list[str]] = {}
     for node in path:
         if node is not program.image and node.target is not operator.getitem and not _has_rule(node):
-            places.setdefault(op_name(node), []).append(where(node))
+            places.setdefault(op_name(node), []).append(place(node))
     if places:
         listed = "; ".join(f"aten.{op} ({', '.join(names[:3])})" for op, names in places.items())
         raise CompileError(
@@ -220,12 +223,6 @@ def _has_rule(node: fx.Node) -> bool:
     except TypeError:
         return False
     return True
-
-
-def where(node: fx.Node) -> str:
-    """The module that a node stands in, for error messages."""
-    stack = list((node.meta.get("nn_module_stack") or {}).values())
-    return f"{stack[-1][0] or 'top level'}" if stack else node.name
 
 
 def _between(program: Program, wanted: set[fx.Node]) -> list[fx.Node]:

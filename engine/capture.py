@@ -9,7 +9,15 @@ from torch.export.graph_signature import InputKind
 from torch.utils._pytree import tree_unflatten
 
 from engine.constants import evaluate_constants
-from engine.exporting import CaptureError, choose_head, export_module, heads_of, place, refuse_open_shapes
+from engine.exporting import (
+    ENDINGS,
+    CaptureError,
+    choose_head,
+    export_module,
+    heads_of,
+    place,
+    refuse_open_shapes,
+)  # fmt: skip
 from engine.layers import name_layers
 from engine.program import INTEGER_OPS, Program, aten, constant_name, op_name
 from engine.rules import VJPS
@@ -19,7 +27,8 @@ from engine.spellings import name_activations
 # either.
 IDENTITIES = (aten.alias, aten.dropout, aten.dropout_)
 COPIES = (aten.clone, aten.lift_fresh_copy, aten._to_copy)
-EITHER = (aten.contiguous, aten.to)
+EITHER = (aten.contiguous, aten.to, aten.type_as)
+CASTS = (aten.to, aten.type_as, aten._to_copy)
 
 # What is called otherwise here: a view of a channels_last tensor is not always possible.
 SYNONYMS = {aten.view: aten.reshape, aten._unsafe_view: aten.reshape, aten.sym_size: aten.size}
@@ -31,9 +40,6 @@ WITH_RESIDUALS = {aten.max_pool2d: aten.max_pool2d_with_indices, aten.layer_norm
 FACTORIES = {aten.zeros: aten.new_zeros, aten.ones: aten.new_ones, aten.full: aten.new_full}
 LIKE_ITS_INPUT = (*FACTORIES.values(), aten.zeros_like, aten.ones_like, aten.full_like)
 PLACEMENT = ("device", "layout", "pin_memory", "memory_format")
-
-# What turns logits to probabilities at the end of a network.
-ENDINGS = (aten.softmax, aten.log_softmax, aten.sigmoid)
 
 TRAINING_NORMS = (aten._native_batch_norm_legit, aten._native_batch_norm_legit_functional)
 
@@ -61,7 +67,7 @@ def capture(
             # torch's own functionalisation takes any graph, and three quarters of the time.
             program = _as_program(exported.run_decompositions({}), head, known_only=False)
     refuse_open_shapes(program)
-    if program.logits.target in ENDINGS:
+    if op_name(program.logits) in ENDINGS:
         program.ending = op_name(program.logits)
         if below_softmax:
             program.logits = program.logits.all_input_nodes[0]
@@ -112,12 +118,6 @@ class _Copy:
             )
         if op in (aten.dropout, aten.dropout_) and args[2]:
             raise CaptureError(f"dropout at {place(node)} runs in training mode: call .eval()")
-        if op in (aten.type_as, aten.to, aten._to_copy):
-            op, args, kwargs = (
-                aten.to,
-                (args[0], node.meta["val"].dtype),
-                {},
-            )  # where the file lies, not the example
         if op in IDENTITIES:
             self.same[node] = self.whole(node.args[0])
         elif op in (*COPIES, *EITHER) and args[0].meta["val"].dtype == node.meta["val"].dtype:
@@ -161,6 +161,8 @@ class _Copy:
                 self.results[node] = [self.value(output) for output in step.args[0]]
 
     def append(self, node: fx.Node, op: Any, args: Any, kwargs: Any, meaning: fx.Node | None = None) -> fx.Node:
+        if op in CASTS:  # to where the file lies, whatever device the network names
+            op, args, kwargs = aten.to, (args[0], node.meta["val"].dtype), {}
         known = op in (*VJPS, *INTEGER_OPS, operator.getitem, aten.size, aten.detach)
         if self.known_only and not known and not _is_elementary(node.target):
             raise NotFunctional(f"{op} has no rule")

@@ -13,16 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
+from engine.exporting import ENDINGS
 from engine.gates import RECTIFIER
 from engine.rules import ACTIVATIONS
 
 BOUNDS = {torch.float64: 1e-9, torch.float32: 1e-5}
 IMAGES = 2
-ENDINGS: dict[str, Callable[[Tensor], Tensor]] = {
-    "softmax": lambda logits: logits.softmax(1),
-    "log_softmax": lambda logits: logits.log_softmax(1),
-    "sigmoid": torch.sigmoid,
-}
 # Image methods: from the image x [N, C, H, W] and the cotangent there.
 AT_IMAGE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "gradient": lambda x, ct: ct,
@@ -107,7 +103,7 @@ def certify(module: torch.jit.ScriptModule) -> dict[str, Any]:
     A gate's deviation is relative to the reference's largest value, a method's at each layer to that of the
     reference's map there, a negative part that the method drops included.
     """
-    x, seed = _question(module)
+    x, seed = question(module)
     gates, image_cts = _of_gates(module, x, seed)
     return {
         "gates": gates,
@@ -127,7 +123,7 @@ def compare(
 
     ending: the softmax, log_softmax or sigmoid that the network puts on the logits of the file.
     """
-    x, seed = _question(module)
+    x, seed = question(module)
     with torch.inference_mode(False), torch.enable_grad():
         leaf = x.clone().requires_grad_()
         wanted = original(leaf)
@@ -152,8 +148,10 @@ def relative(found: Tensor, wanted: Tensor, whole: Tensor | None = None) -> floa
 
 
 def gate_deviations(module: torch.jit.ScriptModule) -> dict[str, float]:
-    """The deviation of each gate at the image alone, which takes the largest networks less memory."""
-    return _of_gates(module, *_question(module))[0]
+    """The deviation of each gate at the image alone, which takes the largest networks less memory; NaN where the
+    reference is zero everywhere, which would prove nothing."""
+    deviations, image_cts = _of_gates(module, *question(module))
+    return {gate: found if image_cts[gate].any() else float("nan") for gate, found in deviations.items()}
 
 
 def _of_gates(
@@ -226,7 +224,8 @@ def _plainly() -> Any:
     return torch.jit.optimized_execution(False)  # type: ignore[attr-defined]
 
 
-def _question(module: torch.jit.ScriptModule) -> tuple[Tensor, Tensor]:
+def question(module: torch.jit.ScriptModule) -> tuple[Tensor, Tensor]:
+    """What a file is certified on: standard normal images, and the seed for the top class of each."""
     like: Tensor = module.like
     shape = (IMAGES, len(module.mean), *module.size)
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

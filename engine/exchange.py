@@ -14,7 +14,7 @@ from torch.export import Dim, ExportedProgram
 
 from engine.archive import add, clear_scraps, put, scrap, settle
 from engine.artifact import Explainer
-from engine.certificate import BOUNDS, relative
+from engine.certificate import BOUNDS, question, relative
 from engine.compiler import Compiled, compile_program
 from engine.exporting import MAX_BATCH, out_of_inference
 from engine.lowering import scripted
@@ -212,15 +212,11 @@ def _index(compiled: Compiled, method: Method, layer: int | str) -> int:
 
 
 def _deviation(program: ExportedProgram, explainer: Explainer, method: str, layer: int | str) -> float:
-    """The largest deviation of logits and maps from the explainer's, on two standard normal images."""
-    like: Tensor = explainer.module.like
-    shape = (2, len(explainer.geometry.mean), *explainer.geometry.crop)
-    image = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(like)
-    logits = explainer.forward(image)
-    seed = F.one_hot(logits.argmax(1), logits.shape[1]).to(like)
+    """The largest deviation of logits and maps from the explainer's, on the certificate's images."""
+    image, seed = question(explainer.module)
     with torch.no_grad():
         found = program.module()(image, seed)
-    wanted = logits, explainer.explain(image, seed, method, layer)
+    wanted = explainer.forward(image), explainer.explain(image, seed, method, layer)
     return float(torch.tensor(list(map(relative, found, wanted))).max())  # of torch's, so that NaN stays NaN
 
 

@@ -1,6 +1,7 @@
 """The one place that asks torch.export, and says in plain words what it can't take."""
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,12 @@ class CaptureError(ValueError):
     """The network cannot be compiled as it is; the message says why and what to do."""
 
 
+# What turns logits to probabilities at the end of a network.
+ENDINGS: dict[str, Callable[[Tensor], Tensor]] = {
+    "softmax": lambda logits: logits.softmax(1),
+    "log_softmax": lambda logits: logits.log_softmax(1),
+    "sigmoid": torch.sigmoid,
+}
 MAX_BATCH = 4096  # an upper end that export wants to know; any batch below it runs
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from engine.artifact import Explainer
-from engine.certificate import IMAGES, certify
+from engine.certificate import certify, question
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -21,14 +21,12 @@ def in_precision(explainer: Explainer, dtype: torch.dtype) -> Explainer:
     before = str(explainer.manifest["certificate"]["dtype"])
     if before == str(dtype).removeprefix("torch."):
         return explainer
-    channels, size = len(explainer.geometry.mean), explainer.geometry.crop
-    x = torch.randn(IMAGES, channels, *size, generator=torch.Generator().manual_seed(0))
-    top = explainer.forward(x).argmax(1)
-    exact = _maps(explainer, x, top)
+    x, seed = question(explainer.module)
+    exact = _maps(explainer, x, seed)
     explainer.module.to(dtype)
     manifest = copy.deepcopy(explainer.manifest)
     moved = Explainer(explainer.module, manifest)
-    found = _maps(moved, x.to(dtype), top)
+    found = _maps(moved, x.to(dtype), seed.to(dtype))
     cosine = {m: round(min(_cosines(found[m], exact[m])), 4) for m in exact}
     original = manifest["certificate"]["original"]
     manifest["certificate"] = certify(explainer.module) | {
@@ -39,8 +37,7 @@ def in_precision(explainer: Explainer, dtype: torch.dtype) -> Explainer:
     return moved
 
 
-def _maps(explainer: Explainer, x: Tensor, top: Tensor) -> dict[str, Tensor]:
-    seed = torch.cat([explainer.one_hot(int(index)) for index in top])
+def _maps(explainer: Explainer, x: Tensor, seed: Tensor) -> dict[str, Tensor]:
     return {method: explainer.explain(x, seed, method).float() for method in explainer.methods}
 
 

@@ -19,32 +19,24 @@ def upsample_nearest_exact_vjp(ct, y, input, output_size, scale_factors):
     return (aten._upsample_nearest_exact2d_backward(ct, *_sizes(input, y), *_factors(scale_factors)),)
 
 
-@defvjp(aten.upsample_bilinear2d)
-def upsample_bilinear_vjp(ct, y, input, output_size, align_corners, scale_factors):
-    """Each pixel gets what it was weighed with."""
-    sizes = _sizes(input, y)
-    return (aten.upsample_bilinear2d_backward(ct, *sizes, align_corners, *_factors(scale_factors)),)
+def _adjoint(backward):
+    """The rule of an interpolation whose adjoint is `backward`."""
+
+    def interpolation_vjp(ct, y, input, output_size, align_corners, scale_factors):
+        """Each pixel gets what it was weighed with."""
+        return (backward(ct, *_sizes(input, y), align_corners, *_factors(scale_factors)),)
+
+    return interpolation_vjp
 
 
-@defvjp(aten.upsample_bicubic2d)
-def upsample_bicubic_vjp(ct, y, input, output_size, align_corners, scale_factors):
-    """Each pixel gets what it was weighed with."""
-    sizes = _sizes(input, y)
-    return (aten.upsample_bicubic2d_backward(ct, *sizes, align_corners, *_factors(scale_factors)),)
-
-
-@defvjp(aten._upsample_bilinear2d_aa)
-def upsample_bilinear_aa_vjp(ct, y, input, output_size, align_corners, scale_factors):
-    """Each pixel gets what it was weighed with."""
-    sizes = _sizes(input, y)
-    return (aten._upsample_bilinear2d_aa_backward(ct, *sizes, align_corners, *_factors(scale_factors)),)
-
-
-@defvjp(aten._upsample_bicubic2d_aa)
-def upsample_bicubic_aa_vjp(ct, y, input, output_size, align_corners, scale_factors):
-    """Each pixel gets what it was weighed with."""
-    sizes = _sizes(input, y)
-    return (aten._upsample_bicubic2d_aa_backward(ct, *sizes, align_corners, *_factors(scale_factors)),)
+INTERPOLATIONS = {
+    aten.upsample_bilinear2d: aten.upsample_bilinear2d_backward,
+    aten.upsample_bicubic2d: aten.upsample_bicubic2d_backward,
+    aten._upsample_bilinear2d_aa: aten._upsample_bilinear2d_aa_backward,
+    aten._upsample_bicubic2d_aa: aten._upsample_bicubic2d_aa_backward,
+}
+for interpolation, backward in INTERPOLATIONS.items():
+    defvjp(interpolation)(_adjoint(backward))
 
 
 @defvjp(aten.channel_shuffle)

@@ -180,6 +180,12 @@ def log_vjp(ct, y, self):
     return (ct / self,)
 
 
+@defvjp(aten.log1p)
+def log1p_vjp(ct, y, self):
+    """1 / (1 + x)."""
+    return (ct / (self + 1),)
+
+
 @defvjp(aten.square)
 def square_vjp(ct, y, self):
     """2 x."""
@@ -249,6 +255,12 @@ def clamp_vjp(ct, y, self, min=None, max=None):
 def clamp_min_vjp(ct, y, self, min):
     """Pass strictly above the end."""
     return clamp_vjp(ct, y, self, min)
+
+
+@defvjp(aten.clamp_max)
+def clamp_max_vjp(ct, y, self, max):
+    """Pass strictly below the end."""
+    return clamp_vjp(ct, y, self, None, max)
 
 
 @defvjp(aten.linalg_vector_norm)

@@ -65,6 +65,8 @@ FORMS: dict[str, Callable[[Tensor], Tensor]] = {
     "minimum of two": lambda x: torch.min(x, x.flip(1) * 0.5),
     "where": lambda x: torch.where(x > 0.1, x * 2, x.flip(1)),
     "log": lambda x: (x.abs() + 1).log(),
+    "log1p": lambda x: x.square().log1p(),
+    "clamp_max": lambda x: x.clamp_max(0.3),
     "square": torch.square,
     "reciprocal": lambda x: 1 / (x * x + 1),
     "rsub": lambda x: 1 - x,
@@ -131,6 +133,7 @@ SPELLINGS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor
     "maximum with a tensor": (lambda x: torch.maximum(x, torch.tensor(0.0).double()), F.relu),
     "where": (lambda x: torch.where(x > 0, x, 0.0), F.relu),
     "(x + |x|) / 2": (lambda x: (x + x.abs()) / 2, F.relu),
+    "clamp_max of a ReLU": (lambda x: F.relu(x).clamp_max(6), F.relu6),
     "threshold": (lambda x: F.threshold(x, 0.0, 0.0), F.relu),
     "clamp to 0..6": (lambda x: x.clamp(0, 6), F.relu6),
     "clamp of a ReLU": (lambda x: F.relu(x).clamp(max=6), F.relu6),
@@ -191,6 +194,8 @@ def test_a_value_kept_above_zero_is_no_relu() -> None:
 def test_what_switches_and_has_no_name_is_counted() -> None:
     explainer = compile_model(Around(lambda x: F.relu(x) + torch.where(x > 0.3, x, x * x)), X)
     assert explainer.coverage == "1 of 1 activations gated; 2 gt/where calls keep their derivative"
+    largest = compile_model(Around(lambda x: torch.max(x, x.flip(1))), X)
+    assert largest.coverage.endswith("; 1 max calls keep their derivative")
     plain = compile_model(Around(lambda x: x.abs()), X)
     assert plain.coverage.endswith("equal the gradient; 1 abs calls keep their derivative")
 

@@ -38,7 +38,7 @@ def test_a_file_in_a_lower_precision_says_what_it_lost(dtype: torch.dtype, tmp_p
     certificate = low.manifest["certificate"]
     assert certificate["dtype"] == str(dtype).removeprefix("torch.")
     assert certificate["compiled_in"] == "float32"
-    x = torch.randn(2, 3, 20, 16, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(2, 3, 20, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64).float()
     top = exact.forward(x).argmax(1)
     seed = F.one_hot(top, 5)
     assert set(certificate["cosine"]) == set(exact.methods)

@@ -309,6 +309,8 @@ CASES = [
     case(aten.conv_transpose2d, x(2, 4, 5, 6), x(4, 3, 3, 2), None, [2, 3], [1, 0], [1, 2], 2, [1, 2]),
     case(aten.conv3d, x(2, 4, 5, 6, 5), x(6, 2, 3, 3, 2), x(6), [2, 1, 1], [1, 0, 1], [1, 1, 2], 2),
     case(aten.log, positive(2, 3)),
+    case(aten.log1p, positive(2, 3)),
+    case(aten.clamp_max, at(-1, 0, 1, 2), 1),
     case(aten.square, x(2, 3)),
     case(aten.reciprocal, positive(2, 3)),
     case(aten.rsub, x(2, 3), x(2, 1), alpha=2),
