@@ -377,7 +377,6 @@ CROWDED = """
 import os, sys, warnings
 warnings.simplefilter("ignore")
 import torch
-torch.set_num_threads(1)
 sys.path.insert(0, "tests")
 from pathlib import Path
 from test_files import compiled
@@ -427,7 +426,9 @@ print(sorted(entry.name for entry in folder.iterdir()))
 
 def test_processes_that_write_and_read_the_same_file_do_not_disturb_each_other(tmp_path: Path) -> None:
     command = [sys.executable, "-c", CROWDED, str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    # By the environment: torch.set_num_threads makes a pool of threads, and behind a fork torch trips over that.
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=one_thread, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "['net.pt', 'squeezenet1_1-random.pt']"
 
