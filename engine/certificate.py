@@ -128,7 +128,7 @@ def compare(
         leaf = x.clone().requires_grad_()
         wanted = original(leaf)
         (ct,) = torch.autograd.grad((wanted * seed).sum(), leaf)
-        with torch.no_grad():
+        with torch.no_grad(), _plainly():
             inner = module.forward(x)
         inner.requires_grad_()
         found = ENDINGS[ending](inner) if ending else inner
@@ -136,7 +136,7 @@ def compare(
     deviations = {"logits": relative(found.detach(), wanted.detach())}
     if "gradient" not in module.gates_at_image:
         return deviations
-    with torch.no_grad():
+    with torch.no_grad(), _plainly():
         *_, image = module.probe(x, inner_seed, "gradient")
     return deviations | {"gradient": relative(image, ct)}
 
@@ -230,7 +230,7 @@ def question(module: torch.jit.ScriptModule) -> tuple[Tensor, Tensor]:
     shape = (IMAGES, len(module.mean), *module.size)
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     x = x.to(like.device, like.dtype)
-    with torch.no_grad():
+    with torch.no_grad(), _plainly():
         top = module.forward(x).argmax(1)
     return x, torch.nn.functional.one_hot(top, module.classes).to(like.dtype)
 
