@@ -1,7 +1,8 @@
 """ConvLens compiles a pretrained convolutional network into one file that explains itself."""
 
-from engine.artifact import Explainer, compile_model, load, save
+from engine.artifact import compile_model, load, save
 from engine.backward import CompileError
+from engine.explainer import Explainer
 from engine.exporting import CaptureError
 from engine.geometry import Geometry
 from engine.manifest import ArtifactError

@@ -9,11 +9,12 @@ from pathlib import Path
 import cv2
 import torch
 
-from engine.artifact import Explainer, load, save
+from engine.artifact import load, save
 from engine.backward import CompileError
 from engine.certificate import BOUNDS, certify
 from engine.compiler import compile_program
 from engine.exchange import layers_for, write_pt2, write_triton
+from engine.explainer import Explainer
 from engine.exporting import CaptureError
 from engine.figures import Look, answers, picture, shape_text, sheet
 from engine.manifest import ArtifactError, admit, disagreements, manifest_in, open_artifact, told

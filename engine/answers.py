@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.geometry import preprocess
+from engine.kernels import Kernels
 from engine.overlay import overlay
 
 
@@ -24,6 +25,7 @@ class Answers(nn.Module):
     gate_of: dict[str, str]
     at_of: dict[str, str]
     times_of: dict[str, str]
+    reader_of: dict[str, str]  # layer methods -> the one that reads for them
     size: list[int]
     resize: int
     interpolation: str
@@ -31,6 +33,8 @@ class Answers(nn.Module):
     std: list[float]
     classes: int
     pooled: int
+    calls: int  # how many convolutions the listing has, by kernel and geometry
+    kernels: Kernels
     like: Tensor  # empty; tells where the weights are and in which precision
     colors: Tensor  # uint8 [256, 3]: the colormap of `overlay`
 
@@ -44,6 +48,18 @@ class Answers(nn.Module):
         order of `gates` (empty where the gate did not go so far).
         """
         raise NotImplementedError
+
+    @torch.jit.export
+    def primals(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The forward half as it is listed: logits, and the primal of each layer. Generated."""
+        raise NotImplementedError
+
+    def aim(self, logits: Tensor, seed: Tensor) -> Tensor:
+        """The seed [N, K], where it is one; of classes, int64 [N, 1], their one-hots, with -1 for the top ones."""
+        if seed.dtype != torch.int64:
+            return seed
+        index = torch.where(seed < 0, logits.argmax(1, keepdim=True), seed)
+        return torch.zeros_like(logits).scatter(1, index, 1.0)
 
     def read(self, method: str, primal: Tensor, ct: Tensor) -> Tensor:
         """The reading of a method. Generated."""
@@ -79,6 +95,16 @@ class Answers(nn.Module):
         """One attribution: [N, S, S] for layer methods and saliency, [N, C, S, S] for the signed image methods
         and Guided Grad-CAM. `layer` counts from 0 (negative from the end) and is ignored by image methods.
         """
+        return self.at_one_layer(x, seed, method, layer)[1]
+
+    @torch.jit.export
+    def answer(self, x: Tensor, classes: Tensor, method: str, layer: int) -> tuple[Tensor, Tensor]:
+        """Logits [N, K] and what `explain` gives, from one forward pass. classes: int64 [N, 1], -1 for the top one
+        of an image."""
+        return self.at_one_layer(x, classes, method, layer)
+
+    def at_one_layer(self, x: Tensor, seed: Tensor, method: str, layer: int) -> tuple[Tensor, Tensor]:
+        """One attribution, with the logits."""
         self.admit(x, seed, [method])
         index = layer
         if self.at_of[method] == "pooled":
@@ -89,8 +115,8 @@ class Answers(nn.Module):
             index = layer + len(self.layers) if layer < 0 else layer
             if index < 0 or index >= len(self.layers):
                 raise ValueError(f"layer {layer} is not one of 0..{len(self.layers) - 1}")
-        answer = self.ask(x, seed, [method], index, index)[0]
-        return answer if self.at_of[method] == "image" else answer[:, 0]
+        logits, answers = self.ask(x, seed, [method], index, index)
+        return logits, answers[0] if self.at_of[method] == "image" else answers[0][:, 0]
 
     @torch.jit.export
     def sweep(self, x: Tensor, seed: Tensor, method: str) -> Tensor:
@@ -104,6 +130,15 @@ class Answers(nn.Module):
     def survey(self, x: Tensor, seed: Tensor, methods: list[str]) -> list[Tensor]:
         """Several methods at once, from one forward pass and one backward pass per gate: for each method what
         `explain` gives for image methods and what `sweep` gives for layer methods."""
+        return self.at_all_layers(x, seed, methods)[1]
+
+    @torch.jit.export
+    def answers(self, x: Tensor, classes: Tensor, methods: list[str]) -> tuple[Tensor, list[Tensor]]:
+        """Logits [N, K] and what `survey` gives, from one forward pass. classes: as in `answer`."""
+        return self.at_all_layers(x, classes, methods)
+
+    def at_all_layers(self, x: Tensor, seed: Tensor, methods: list[str]) -> tuple[Tensor, list[Tensor]]:
+        """Several methods, with the logits."""
         self.admit(x, seed, methods)
         first, last = len(self.layers), -1
         for method in methods:
@@ -138,47 +173,70 @@ class Answers(nn.Module):
             depth[gate] = len(self.layers)
         return depth
 
-    def ask(self, x: Tensor, seed: Tensor, methods: list[str], first: int, last: int) -> list[Tensor]:
-        """One walk for `methods` at layers first..last; a map per layer, resized, for layer methods."""
+    def ask(
+        self, x: Tensor, seed: Tensor, methods: list[str], first: int, last: int
+    ) -> tuple[Tensor, list[Tensor]]:
+        """One walk for `methods` at layers first..last: logits, and for each method its maps, resized."""
         depth = self.nowhere()
-        at_layers: list[str] = []
+        readers: list[str] = []
         for method in methods:
             if self.at_of[method] == "image":
                 depth[self.gate_of[method]] = -1
                 continue
             down = self.pooled if self.at_of[method] == "pooled" else first
             depth[self.gate_of[method]] = min(depth[self.gate_of[method]], down)
-            at_layers.append(method)
+            if self.reader_of[method] not in readers:
+                readers.append(self.reader_of[method])
             if method in self.times_of:
                 depth[self.gate_of[self.times_of[method]]] = -1
-        _, out, images = self.walk(x, seed, depth, first, last, at_layers)
+        logits, out, images = self.walk(x, seed, depth, first, last, readers)
         answers: list[Tensor] = []
+        stacks: dict[str, Tensor] = {}
         for method in methods:
-            image_method = self.times_of.get(method, method)
             if self.at_of[method] == "image":
-                answers.append(self.read(method, x, images[self.gates.index(self.gate_of[method])]))
+                answers.append(self.at_image(method, x, images))
                 continue
-            maps: list[Tensor] = []
-            column = at_layers.index(method)
-            low, high = first, last
-            if self.at_of[method] == "pooled":
-                low, high = self.pooled, self.pooled
-            for layer in range(low, high + 1):
-                small = out[(last - layer) * len(at_layers) + column]
-                maps.append(F.interpolate(small[:, None], self.size, mode="bilinear", align_corners=False)[:, 0])
-            stack = torch.stack(maps, 1)
+            reader = self.reader_of[method]
+            if reader not in stacks:
+                pooled = self.at_of[method] == "pooled"
+                low, high = (self.pooled, self.pooled) if pooled else (first, last)
+                maps = [
+                    out[(last - layer) * len(readers) + readers.index(reader)] for layer in range(low, high + 1)
+                ]
+                stacks[reader] = resized(maps, self.size)
+            stack = stacks[reader]
             if method in self.times_of:
-                ct = images[self.gates.index(self.gate_of[image_method])]
-                stack = stack[:, :, None] * self.read(image_method, x, ct)[:, None]
+                stack = stack[:, :, None] * self.at_image(self.times_of[method], x, images)[:, None]
             answers.append(stack)
-        return answers
+        return logits, answers
+
+    def at_image(self, method: str, x: Tensor, images: list[Tensor]) -> Tensor:
+        """The reading of an image method."""
+        return self.read(method, x, images[self.gates.index(self.gate_of[method])].contiguous())
 
     def admit(self, x: Tensor, seed: Tensor, methods: list[str]) -> None:
         """Raise unless the question fits the network."""
         if x.dim() != 4 or list(x.shape[1:]) != [len(self.mean), self.size[0], self.size[1]]:
             raise ValueError(f"x is {list(x.shape)}, this network takes [N, {len(self.mean)}, {self.size}]")
-        if list(seed.shape) != [x.shape[0], self.classes]:
+        if seed.dtype == torch.int64:
+            if list(seed.shape) != [x.shape[0], 1]:
+                raise ValueError(f"classes are {list(seed.shape)}, for these images they are [{x.shape[0]}, 1]")
+            if int(seed.min()) < -1 or int(seed.max()) >= self.classes:
+                raise ValueError(f"a class is none of -1..{self.classes - 1}")
+        elif list(seed.shape) != [x.shape[0], self.classes]:
             raise ValueError(f"seed is {list(seed.shape)}, for these images it is [{x.shape[0]}, {self.classes}]")
         for method in methods:
             if method not in self.methods:
                 raise ValueError(f"no method {method}; this file has {', '.join(self.methods)}")
+
+
+def resized(maps: list[Tensor], size: list[int]) -> Tensor:
+    """Maps [N, h, w] of any sizes, bilinearly at one size: [N, L, S, S]. Neighbours of one size go together."""
+    groups: list[Tensor] = []
+    start = 0
+    for end in range(1, len(maps) + 1):
+        if end == len(maps) or maps[end].shape != maps[start].shape:
+            group = torch.stack(maps[start:end], 1)
+            groups.append(F.interpolate(group, size, mode="bilinear", align_corners=False))
+            start = end
+    return torch.cat(groups, 1) if len(groups) > 1 else groups[0]

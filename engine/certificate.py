@@ -71,21 +71,21 @@ def reference(module: torch.jit.ScriptModule, x: Tensor, seed: Tensor, gate: str
 
     with torch.inference_mode(False), torch.enable_grad():
         leaf = x.detach().clone().requires_grad_()
-        logits = _interpret(module, leaf, call)
+        logits, _ = _interpret(module, leaf, call)
         (ct,) = torch.autograd.grad((logits * seed).sum(), leaf)
     return logits.detach(), ct
 
 
 def layer_reference(module: torch.jit.ScriptModule, x: Tensor, seed: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Primal and cotangent of each layer, by autograd through the forward half that `probe` runs.
+    """Primal and cotangent of each layer, by autograd through the file's forward pass.
 
-    The primals that `probe` gives and its logits are values of one autograd graph. Some primals lie beside the way
+    The primals of the listing and its logits are values of one autograd graph. Some primals lie beside the way
     to the logits: a fold's value is given back per channel, tokens are laid out as maps. There the cotangent is
     taken where the two part, and brought over by the derivative J of what lies between, which moves and scales
     each number by itself, so that J Jᵀ is diagonal.
     """
     with torch.inference_mode(False), torch.enable_grad(), _plainly():
-        logits, primals, *_ = module.probe(x.detach().clone().requires_grad_(), seed, "gradient")
+        logits, primals = module.primals(x.detach().clone().requires_grad_())
         nodes = _behind(logits)
         edges = [get_gradient_edge(primal) for primal in primals]
         for index, edge in enumerate(edges):
@@ -235,10 +235,10 @@ def question(module: torch.jit.ScriptModule) -> tuple[Tensor, Tensor]:
     return x, torch.nn.functional.one_hot(top, module.classes).to(like.dtype)
 
 
-def _interpret(module: torch.jit.ScriptModule, x: Tensor, call: Callable[..., Any]) -> Tensor:
-    """Run the TorchScript graph of `module.forward` call by call."""
-    forward: Any = module.forward  # a ScriptMethod, which carries its graph
-    graph = forward.inlined_graph
+def _interpret(module: torch.jit.ScriptModule, x: Tensor, call: Callable[..., Any]) -> tuple[Tensor, list[Tensor]]:
+    """Run the TorchScript graph of `module.primals` call by call."""
+    primals: Any = module.primals  # a ScriptMethod, which carries its graph
+    graph = primals.inlined_graph
     this, image = graph.inputs()
     values: dict[str, Any] = {this.debugName(): module, image.debugName(): x}
     for node in graph.nodes():
@@ -251,6 +251,8 @@ def _interpret(module: torch.jit.ScriptModule, x: Tensor, call: Callable[..., An
             results = [getattr(inputs[0], node.s("name"))]
         elif kind == "prim::ListConstruct":
             results = [inputs]
+        elif kind == "prim::TupleConstruct":
+            results = [tuple(inputs)]
         elif kind in ("prim::ListUnpack", "prim::TupleUnpack"):
             results = list(inputs[0])
         elif kind == "prim::TupleIndex" or kind == "aten::__getitem__":
@@ -262,5 +264,5 @@ def _interpret(module: torch.jit.ScriptModule, x: Tensor, call: Callable[..., An
             answer = call(kind, function, inputs[: len(inputs) - len(named)], named)
             results = list(answer) if len(names) > 1 else [answer]
         values.update(zip(names, results, strict=True))
-    result: Tensor = values[next(iter(graph.outputs())).debugName()]
+    result: tuple[Tensor, list[Tensor]] = values[next(iter(graph.outputs())).debugName()]
     return result

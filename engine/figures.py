@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.artifact import Explainer
+from engine.explainer import Explainer
 from engine.geometry import Window
 from engine.render import Picture, View, contact_sheet, gradient_picture, on_photo, overlay, unit
 

@@ -7,8 +7,7 @@ has beyond the plain listing.
 
 import itertools
 import linecache
-import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,12 @@ from torch import Tensor, fx
 from engine.answers import Answers
 from engine.compiler import Compiled
 from engine.geometry import Geometry
-from engine.methods import METHODS, Method
+from engine.kernels import Plain, scripted
+from engine.methods import IMAGE, METHODS, Method
 from engine.program import Program, ProgramError, aten
 from engine.render import heatmap
+from engine.schedule import Reading, Stage, Step, plan
+from engine.statements import Calls, block, quickly, statements
 
 _serial = itertools.count()
 
@@ -28,10 +30,12 @@ _serial = itertools.count()
 def lower(compiled: Compiled, labels: list[str], geometry: Geometry) -> torch.jit.ScriptModule:
     """Script the compiled program together with the questions of `Answers`."""
     program, methods = compiled.program, compiled.methods
+    calls: Calls = {}
     source = "\n\n".join(
         [
-            _forward_source(program),
-            _walk_source(program),
+            _forward_source(program, calls),
+            _primals_source(program),
+            _walk_source(program, methods, calls),
             *(_collect_source(gate, methods) for gate in program.cotangents),
             _read_source(methods),
         ]
@@ -52,6 +56,7 @@ def lower(compiled: Compiled, labels: list[str], geometry: Geometry) -> torch.ji
     taken = [*methods, *(METHODS[method.times] for method in methods if method.times)]
     module.gate_of = {method.name: method.gate for method in taken}
     module.at_of = {method.name: method.at for method in taken}
+    module.reader_of = {method.name: _reader(method, methods) for method in methods if method.at != IMAGE}
     module.times_of = {method.name: method.times for method in taken if method.times}
     module.size = list(geometry.crop)
     module.resize = geometry.resize
@@ -59,53 +64,96 @@ def lower(compiled: Compiled, labels: list[str], geometry: Geometry) -> torch.ji
     module.mean, module.std = list(geometry.mean), list(geometry.std)
     module.classes = int(program.logits.meta["val"].shape[1])
     module.pooled = compiled.pooled
+    module.calls = len(calls)
+    module.kernels = scripted(Plain())
     return scripted(module.eval())
 
 
-def scripted(module: torch.nn.Module) -> torch.jit.ScriptModule:
-    """torch.jit.script without the notice that torch.export is to follow it: the Program is ready for that."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r".*torch\.jit\.", category=FutureWarning)
-        warnings.filterwarnings("ignore", message=r".*torch\.jit\.", category=DeprecationWarning)
-        return torch.jit.script(module)
+def _reader(method: Method, methods: list[Method]) -> str:
+    """The first method that reads the same values in the same way; what it reads is read once."""
+    same = (method.read, method.gate, method.at)
+    return next(other.name for other in methods if (other.read, other.gate, other.at) == same)
 
 
-def _forward_source(program: Program) -> str:
-    lines = program.lines(program.needed([program.logits]))
+def _forward_source(program: Program, calls: Calls) -> str:
+    nodes = program.needed([program.logits])
+    steps = plan([(None, node) for node in nodes if node.op == "call_function"], [program.logits])
+    lines = [line for step in steps if isinstance(step, Step) for line in quickly(program, step, calls)]
     head = f"forward(self, {program.image.name}: Tensor) -> Tensor"
     return _function(head, [*lines, f"return {program.logits.name}"])
 
 
-def _walk_source(program: Program) -> str:
+def _primals_source(program: Program) -> str:
+    """The forward half as it is listed, one functional call per line: what a reference differentiates."""
+    lines = list(program.lines(program.needed([program.logits, *program.primals])))
+    primals = ", ".join(primal.name for primal in program.primals)
+    head = f"primals(self, {program.image.name}: Tensor) -> tuple[Tensor, list[Tensor]]"
+    return "@torch.jit.export\n" + _function(head, [*lines, f"return {program.logits.name}, [{primals}]"])
+
+
+def _walk_source(program: Program, methods: list[Method], calls: Calls) -> str:
     """The generated `Answers.walk`: the forward half, then each gate's stages from the last layer to the image."""
-    forward = {*program.needed([program.logits]), *filter(_is_size, program.graph.nodes)}
-    stages = _stages(program, forward)
+    steps = plan(_events(program), [program.logits, *program.image_cotangents.values()])
     lines = [f'{gate} = depth["{gate}"]' for gate in program.cotangents]
-    lines += program.lines(node for node in program.graph.nodes if node in forward)
     lines += ["nothing = torch.empty(0)", "out: list[Tensor] = []"]
-    stage_of = {node: stage for stage, nodes in stages.items() for node in nodes}
-    asked = {_before_restoring(ct) for cts in program.cotangents.values() for ct in cts}
-    for node, stage in stage_of.items():
-        if node in asked or any(stage_of.get(user) != stage for user in node.users):
-            if not isinstance(node.meta["val"], Tensor):
-                raise ProgramError(f"{node.name} returns several values and is read in another stage")
-            lines.append(f"{node.name} = nothing")
+    forward = [step for step in steps if isinstance(step, Step) and step.stage is None]
+    for step in forward:
+        lines += statements(program, step, calls)
+    assert program.seed is not None
+    lines += [f"{program.seed.name} = self.aim({program.logits.name}, {program.seed.name})"]
+    lines += [f"{node.name} = nothing" for node in _handed_on(program, steps)]
     lines += [f"{_at_image(gate)} = nothing" for gate in program.cotangents]
-    for index in range(len(program.layers) - 1, -1, -1):
-        for gate in program.cotangents:
-            lines += _if(f"{gate} <= {index}", program.lines(stages.get((gate, index), [])))
-        lines += _reading(program, index)
-    for gate, ct in program.image_cotangents.items():
-        last = [*program.lines(stages.get((gate, -1), [])), f"{_at_image(gate)} = {ct.name}"]
-        lines += _if(f"{gate} < 0", last)
+    for stage, group in itertools.groupby(steps[len(forward) :], _place):
+        if isinstance(stage, int):
+            lines += _reading(program, methods, stage)
+        elif stage is not None:
+            gate, index = stage
+            body = [line for s in group if isinstance(s, Step) for line in statements(program, s, calls)]
+            if index < 0:
+                body.append(f"{_at_image(gate)} = {program.image_cotangents[gate].name}")
+            lines += block(f"{gate} <= {index}", body)
     images = ", ".join(_at_image(gate) for gate in program.cotangents)
     lines.append(f"return {program.logits.name}, out, [{images}]")
-    assert program.seed is not None
     head = (
         f"walk(self, {program.image.name}: Tensor, {program.seed.name}: Tensor, depth: dict[str, int], "
         "first: int, last: int, wanted: list[str]) -> tuple[Tensor, list[Tensor], list[Tensor]]"
     )
     return _function(head, lines)
+
+
+def _place(step: Step | int) -> Stage | int:
+    return step.stage if isinstance(step, Step) else step
+
+
+def _events(program: Program) -> Iterator[tuple[Stage, fx.Node] | Reading]:
+    """Calls and readings in the order in which they happen."""
+    forward = {*program.needed([program.logits]), *filter(_is_size, program.graph.nodes)}
+    stages = _stages(program, forward)
+    yield from ((None, node) for node in program.graph.nodes if node in forward and node.op == "call_function")
+    for index in range(len(program.layers) - 1, -1, -1):
+        for gate in program.cotangents:
+            yield from (((gate, index), node) for node in stages.get((gate, index), []))
+        yield index, _read_at(program, index)
+    for gate in program.image_cotangents:
+        yield from (((gate, -1), node) for node in stages.get((gate, -1), []))
+
+
+def _handed_on(program: Program, steps: list[Step | int]) -> Iterator[fx.Node]:
+    """The values of stages that are read outside of them: TorchScript wants them bound before."""
+    stage_of = {node: step.stage for step in steps if isinstance(step, Step) for node in step.nodes}
+    read = {node for index in range(len(program.layers)) for node in _read_at(program, index)}
+    for node, stage in stage_of.items():
+        if stage is not None and (node in read or any(stage_of.get(user) != stage for user in node.users)):
+            if not isinstance(node.meta["val"], Tensor):
+                raise ProgramError(f"{node.name} returns several values and is read in another stage")
+            yield node
+
+
+def _read_at(program: Program, index: int) -> list[fx.Node]:
+    """The values that the reading of a layer takes, or gives the layer back from."""
+    restoring = [node for node in program.graph.nodes if node.meta.get("restores") == index]
+    asked = [program.primals[index], *(cts[index] for cts in program.cotangents.values())]
+    return [*asked, *(source for node in restoring for source in node.all_input_nodes)]
 
 
 def _stages(program: Program, forward: set[fx.Node]) -> dict[tuple[str, int], list[fx.Node]]:
@@ -128,28 +176,52 @@ def _stages(program: Program, forward: set[fx.Node]) -> dict[tuple[str, int], li
     return stages
 
 
-def _reading(program: Program, index: int) -> list[str]:
+def _reading(program: Program, methods: list[Method], index: int) -> list[str]:
     """What happens at a layer whose map is wanted: give back what a fold hid, and read each method."""
-    primal = program.primals[index]
+    primal, layer = program.primals[index], program.layers[index]
+    cts = {gate: cotangents[index] for gate, cotangents in program.cotangents.items()}
+    lines = _given_back(program, index, primal, cts)
+    if layer.scale is not None and layer.axes is None:
+        # (value - shift) / scale, and a cotangent times scale: where both cancel, the shift is all that is needed.
+        shifted = primal.all_input_nodes[0]
+        free = _given_back(program, index, shifted, {gate: ct.all_input_nodes[0] for gate, ct in cts.items()})
+        scaled = ["probe", *(m.name for m in methods if m.at != IMAGE and not m.scale_free)]
+        test = " or ".join(f'"{name}" in wanted' for name in scaled)
+        lines = [*block(test, lines), *block("", free)]
+    return block(f"first <= {index} and {index} <= last", lines)
+
+
+def _given_back(program: Program, index: int, primal: fx.Node, cts: dict[str, fx.Node]) -> list[str]:
+    """Statements that compute what a layer's reading takes and no stage has computed, and that read."""
     restoring = [node for node in program.graph.nodes if node.meta.get("restores") == index]
-    lines = list(program.lines(node for node in restoring if not node.meta["gate"]))
-    for gate, cotangents in program.cotangents.items():
-        restored = program.lines(node for node in restoring if node.meta["gate"] == gate)
-        call = f"self.collect_{gate}(wanted, {primal.name}, {cotangents[index].name}, out)"
-        lines += _if(f"{gate} <= {index}", [*restored, call])
-    return _if(f"first <= {index} and {index} <= last", lines)
+    lines = list(program.lines(_within(restoring, primal)))
+    for gate, ct in cts.items():
+        restored = program.lines(_within([node for node in restoring if node.meta["gate"] == gate], ct))
+        lines += block(
+            f"{gate} <= {index}", [*restored, f"self.collect_{gate}(wanted, {primal.name}, {ct.name}, out)"]
+        )
+    return lines
+
+
+def _within(nodes: list[fx.Node], goal: fx.Node) -> list[fx.Node]:
+    """Those of `nodes`, which are in order, that `goal` is computed by."""
+    found = {goal}
+    for node in reversed(nodes):
+        if node in found:
+            found.update(node.all_input_nodes)
+    return [node for node in nodes if node in found]
 
 
 def _collect_source(gate: str, methods: Iterable[Method]) -> str:
-    own = [method.name for method in methods if method.gate == gate and method.at != "image"]
+    own = [method.name for method in methods if method.gate == gate and method.at != IMAGE]
     test = " or ".join(f'method == "{name}"' for name in own) or "False"
     return _function(
         f"collect_{gate}(self, wanted: list[str], primal: Tensor, ct: Tensor, out: list[Tensor]) -> None",
         [
             "for method in wanted:",
             '    if method == "probe":',
-            "        out.append(primal)",
-            "        out.append(ct)",
+            "        out.append(primal.clone())",  # what comes later may be written over it
+            "        out.append(ct.clone())",
             f"    elif {test}:",
             "        out.append(self.read(method, primal, ct))",
         ],
@@ -176,11 +248,6 @@ def _define(source: str) -> dict[str, Any]:
 
 def _function(head: str, lines: Iterable[str]) -> str:
     return f"def {head}:\n" + "\n".join(f"    {line}" for line in lines)
-
-
-def _if(condition: str, lines: Iterable[str]) -> list[str]:
-    body = [f"    {line}" for line in lines]
-    return [f"if {condition}:", *body] if body else []
 
 
 def _is_size(node: fx.Node) -> bool:

@@ -38,12 +38,18 @@ def class_activation(primal: Tensor, ct: Tensor) -> Tensor:
 
     Behind a global average, the cotangent of A_c is w_c / (h w) at each pixel, so its sum is the weight itself.
     """
-    return (primal * ct.sum([2, 3], keepdim=True)).sum(1)
+    return weighted(primal, ct.sum([2, 3]))
 
 
 def grad_cam(primal: Tensor, ct: Tensor) -> Tensor:
     """max(0, Σ_c α_c A_c) with α_c the mean of the cotangent over the pixels: [N, h, w]."""
-    return torch.relu((primal * ct.mean([2, 3], keepdim=True)).sum(1))
+    return torch.relu(weighted(primal, ct.mean([2, 3])))
+
+
+def weighted(primal: Tensor, weights: Tensor) -> Tensor:
+    """Σ_c w_c A_c, with weights [N, C]: [N, h, w]. As a product it reads the primal once and keeps nothing."""
+    sums = torch.matmul(weights[:, None], primal.flatten(2))
+    return sums.reshape(primal.shape[0], primal.shape[2], primal.shape[3])
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,8 @@ class Method:
     """How an attribution is made: a gate for the backward pass, a place, a reading, and its paper.
 
     `times` names an image method whose map multiplies the layer's map, brought to the image's size.
+    `scale_free` tells that a channel divided by a number, and its cotangent multiplied by it, give the same map:
+    behind a folded BatchNorm neither has to be done then.
     """
 
     name: str
@@ -60,6 +68,7 @@ class Method:
     title: str
     cite: str
     times: str = ""
+    scale_free: bool = False
 
 
 METHODS: dict[str, Method] = {
@@ -79,11 +88,17 @@ METHODS: dict[str, Method] = {
             "guided_backprop", "guided", IMAGE, signed, "Guided backprop",
             "Springenberg et al. 2015, arXiv:1412.6806",
         ),
-        Method("cam", "gradient", POOLED, class_activation, "CAM", "Zhou et al. 2016, arXiv:1512.04150"),
-        Method("grad_cam", "gradient", LAYER, grad_cam, "Grad-CAM", "Selvaraju et al. 2017, arXiv:1610.02391"),
+        Method(
+            "cam", "gradient", POOLED, class_activation, "CAM", "Zhou et al. 2016, arXiv:1512.04150",
+            scale_free=True,
+        ),
+        Method(
+            "grad_cam", "gradient", LAYER, grad_cam, "Grad-CAM", "Selvaraju et al. 2017, arXiv:1610.02391",
+            scale_free=True,
+        ),
         Method(
             "guided_grad_cam", "gradient", LAYER, grad_cam, "Guided Grad-CAM",
-            "Selvaraju et al. 2017, arXiv:1610.02391", times="guided_backprop",
+            "Selvaraju et al. 2017, arXiv:1610.02391", times="guided_backprop", scale_free=True,
         ),
     )
 }  # fmt: skip

@@ -5,8 +5,8 @@ import copy
 import torch
 from torch import Tensor
 
-from engine.artifact import Explainer
 from engine.certificate import certify, question
+from engine.explainer import Explainer
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

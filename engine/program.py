@@ -181,12 +181,12 @@ class Program:
 
 def expression(node: fx.Node) -> str:
     """The right-hand side of a node's statement."""
-    args = [_literal(argument) for argument in node.args]
+    args = [literal(argument) for argument in node.args]
     if node.target is operator.getitem:
         return f"{args[0]}[{args[1]}]"
     if node.target in INTEGER_OPS:
         return f"{args[0]} {INTEGER_OPS[node.target]} {args[1]}"
-    args += [f"{name}={_literal(value)}" for name, value in node.kwargs.items()]
+    args += [f"{name}={literal(value)}" for name, value in node.kwargs.items()]
     return f"aten.{op_name(node)}({', '.join(args)})"
 
 
@@ -216,11 +216,12 @@ def unique(name: str, taken: Container[str]) -> str:
     return candidate
 
 
-def _literal(argument: Any) -> str:
+def literal(argument: Any) -> str:
+    """An argument as a listing writes it."""
     if isinstance(argument, fx.Node):
         return f"self.weights.{argument.target}" if argument.op == "get_attr" else argument.name
     if isinstance(argument, (list, tuple)):
-        return f"[{', '.join(_literal(item) for item in argument)}]"
+        return f"[{', '.join(literal(item) for item in argument)}]"
     if isinstance(argument, float) and (argument != argument or argument in (float("inf"), float("-inf"))):
         return f'float("{argument}")'
     return repr(argument)

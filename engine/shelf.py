@@ -5,7 +5,8 @@ from pathlib import Path
 
 import torch
 
-from engine.artifact import Explainer, compile_model, load, save
+from engine.artifact import compile_model, load, save
+from engine.explainer import Explainer
 from engine.manifest import COMPILER, ArtifactError, read_manifest
 from engine.timm_models import PREFIX
 from engine.zoo import Model, Size, load_model, model_spec

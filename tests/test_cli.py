@@ -167,8 +167,9 @@ def test_the_exported_file_needs_torch_alone(lite: Path, tmp_path: Path) -> None
     explainer = load(lite)
     x, seed = explainer.preprocess(photo), explainer.one_hot("tiger cat")
     torch.testing.assert_close(logits, explainer.forward(x), rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(cam, explainer.explain(x, seed, "grad_cam"), rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(guided, explainer.explain(x, seed, "guided_backprop"), rtol=1e-5, atol=1e-6)
+    with torch.no_grad():  # by the kernels that the file holds: this processor's own round otherwise
+        wanted = [explainer.module.explain(x, seed, method, -1) for method in ("grad_cam", "guided_backprop")]
+    torch.testing.assert_close([cam, guided], wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_a_file_whose_maps_are_off_does_not_pass_the_check(

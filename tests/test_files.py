@@ -242,7 +242,8 @@ def test_a_flipped_bit_is_found(path: Path, tmp_path: Path) -> None:
         except ArtifactError as refusal:
             refused.append(str(refusal))
         else:
-            assert place not in contents
+            # The last byte of a compressed part may have bits that nobody reads.
+            assert place not in contents or members(flipped) == members(path)
             assert manifest == read_manifest(path)
     assert len(refused) > 200
     known = re.compile(r"flipped\.pt (is|was|has) |torch \S+ can't read flipped\.pt")

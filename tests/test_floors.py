@@ -10,14 +10,14 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-    {"program", "gates", "geometry", "render", "photo", "weights", "archive"},
-    {"vjps", "axes", "timm_models", "filling", "overlay", "constants", "exporting", "spellings"},
-    {"layers", "zoo"},
+    {"program", "gates", "geometry", "render", "photo", "weights", "archive", "kernels", "memory"},
+    {"vjps", "axes", "timm_models", "filling", "overlay", "constants", "exporting", "spellings", "onednn"},
+    {"layers", "zoo", "schedule"},
     {"activations", "moves", "norms", "pooling", "products", "resampling", "switches", "fold", "methods"},
-    {"rules"},
+    {"rules", "statements"},
     {"capture", "backward", "certificate", "answers"},
     {"compiler"},
-    {"lowering", "manifest"},
+    {"lowering", "manifest", "explainer"},
     {"artifact"},
     {"exchange", "figures", "precision", "shelf", "verify"},
     {"__init__", "__main__"},

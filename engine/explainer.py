@@ -1,0 +1,220 @@
+"""A scripted program with its manifest, as Python asks it."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.geometry import Geometry
+from engine.layers import nearest
+from engine.onednn import packed
+from engine.overlay import admit as admit_overlay
+
+
+class Explainer:
+    """A classifier that explains itself, freshly compiled or loaded: the same questions either way.
+
+    x: [N, C, H, W], preprocessed. seed: [N, K], the cotangent of the logits: a one-hot for a class, +1 and -1
+    for a contrast, anything linear. Answers are raw: scaling to 0..1 is the caller's choice.
+    An explainer keeps no state between questions, so threads may share one.
+    """
+
+    def __init__(self, module: torch.jit.ScriptModule, manifest: dict[str, Any]) -> None:
+        self.module, self.manifest = module, manifest
+        self._quick: tuple[object, torch.jit.ScriptModule] = None, module
+        self._lock = threading.Lock()
+
+    @property
+    def layers(self) -> list[str]:
+        """The names of the layers, from the image to the logits."""
+        return [layer["name"] for layer in self.manifest["layers"]]
+
+    @property
+    def methods(self) -> list[str]:
+        """The names of the methods that this file answers."""
+        return [method["name"] for method in self.manifest["methods"]]
+
+    @property
+    def gates(self) -> list[str]:
+        """The gates that `probe` answers."""
+        return list(self.module.gates)
+
+    @property
+    def labels(self) -> list[str]:
+        """The names of the classes, one per logit."""
+        return list(self.module.labels)
+
+    @property
+    def coverage(self) -> str:
+        """How many activations the gates reach: "35 of 35 activations gated, 21 of them smooth (silu)"."""
+        return str(self.manifest["coverage"]["text"])
+
+    @property
+    def geometry(self) -> Geometry:
+        """How a photo becomes the network's input."""
+        return Geometry.from_dict(self.manifest["geometry"])
+
+    def preprocess(self, image: Tensor) -> Tensor:
+        """uint8 [H, W, 3] RGB -> [1, C, S, S]."""
+        with self._asking() as net:
+            return net.preprocess(image)  # type: ignore[no-any-return]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] -> logits [N, K]."""
+        with self._asking() as net:
+            return net.forward(x)  # type: ignore[no-any-return]
+
+    def one_hot(self, target: int | str) -> Tensor:
+        """The seed for one class, by index or name: [1, K]."""
+        return self.module.one_hot(self.class_index(target))  # type: ignore[no-any-return]
+
+    def contrast(self, a: int | str, b: int | str) -> Tensor:
+        """The seed for "why a rather than b": [1, K]."""
+        return self.module.contrast(self.class_index(a), self.class_index(b))  # type: ignore[no-any-return]
+
+    def explain(self, x: Tensor, seed: Tensor, method: str, layer: int | str = -1) -> Tensor:
+        """One attribution: [N, S, S] for layer methods and saliency, [N, C, S, S] for the signed image methods
+        and Guided Grad-CAM.
+
+        layer: index or name; image methods ignore it. Raises ValueError for unknown names and wrong shapes.
+        """
+        self._admit(x, seed, [method])
+        index = self._index(method, layer)
+        with self._asking() as net:
+            return net.explain(x, seed, method, index)  # type: ignore[no-any-return]
+
+    def answer(
+        self, x: Tensor, targets: Sequence[int] | None, method: str, layer: int | str = -1
+    ) -> tuple[Tensor, Tensor]:
+        """Logits [N, K] and what `explain` gives, from one forward pass.
+
+        targets: the class of each image, -1 for its top one; None for the top one of each.
+        """
+        classes = self._admit_classes(x, targets, [method])
+        index = self._index(method, layer)
+        with self._asking() as net:
+            return net.answer(x, classes, method, index)  # type: ignore[no-any-return]
+
+    def answers(
+        self, x: Tensor, targets: Sequence[int] | None, methods: Sequence[str]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits [N, K] and what `survey` gives, from one forward pass; targets as in `answer`."""
+        classes = self._admit_classes(x, targets, methods)
+        with self._asking() as net:
+            logits, answers = net.answers(x, classes, list(methods))
+        return logits, dict(zip(methods, answers, strict=True))
+
+    def overlay(self, photo: Tensor, map: Tensor, strength: float = 0.5) -> Tensor:
+        """A map [S, S] of `explain` as a heatmap on its photo, where the network saw it: uint8 [H, W, 3] both.
+
+        strength: 0 (photo) to 1 (heatmap). Raises ValueError for anything else.
+        """
+        admit_overlay(photo, map, strength, list(self.geometry.crop))
+        with self._asking() as net:
+            return net.overlay(photo, map, float(strength))  # type: ignore[no-any-return]
+
+    def sweep(self, x: Tensor, seed: Tensor, method: str) -> Tensor:
+        """A layer method at every layer, from one pass: [N, L, S, S], or [N, L, C, S, S] for Guided Grad-CAM."""
+        self._admit(x, seed, [method])
+        if self._at(method) == "image":
+            raise ValueError(f"{method} explains the image and has no layers; use explain")
+        with self._asking() as net:
+            return net.sweep(x, seed, method)  # type: ignore[no-any-return]
+
+    def survey(self, x: Tensor, seed: Tensor, methods: Sequence[str]) -> dict[str, Tensor]:
+        """Several methods from one forward pass: for each what `explain` or `sweep` gives."""
+        self._admit(x, seed, methods)
+        with self._asking() as net:
+            answers = net.survey(x, seed, list(methods))
+        return dict(zip(methods, answers, strict=True))
+
+    def probe(self, x: Tensor, seed: Tensor, gate: str) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor]:
+        """The raw values: logits, primals and cotangents of the layers, and the cotangent at the image (empty
+        where no method of this file reads it there)."""
+        self._admit(x, seed, [])
+        if gate not in self.gates:
+            raise ValueError(f"no gate is called {gate!r}; this file has {', '.join(self.gates)}")
+        with self._asking() as net:
+            return net.probe(x, seed, gate)  # type: ignore[no-any-return]
+
+    def layer_index(self, layer: int | str) -> int:
+        """The index of a layer, by index (negative from the end), name or alias."""
+        if isinstance(layer, int):
+            if not -len(self.layers) <= layer < len(self.layers):
+                raise ValueError(f"layer {layer} is not one of 0..{len(self.layers) - 1}")
+            return layer
+        names = {
+            name: index
+            for index, entry in enumerate(self.manifest["layers"])
+            for name in (entry["name"], *entry["aliases"])
+        }
+        if layer not in names:
+            raise ValueError(f"no layer is called {layer!r}; {nearest(layer, names)}")
+        return names[layer]
+
+    def class_index(self, target: int | str) -> int:
+        """The index of a class, by index or name (or a name that starts like it, where only one does)."""
+        classes = self.manifest["classes"]
+        if isinstance(target, str) and target.lstrip("-").isdigit():
+            target = int(target)
+        if isinstance(target, int):
+            if not 0 <= target < classes:
+                raise ValueError(f"class {target} is not one of 0..{classes - 1}")
+            return target
+        labels = [label.lower() for label in self.labels]
+        wanted = target.lower()
+        matches = [i for i, label in enumerate(labels) if label == wanted]
+        matches = matches or [i for i, label in enumerate(labels) if label.startswith(wanted)]
+        if not matches:
+            raise ValueError(f"no class is called {target!r}; {nearest(target, self.labels)}")
+        return matches[0]
+
+    @contextmanager
+    def _asking(self) -> Iterator[Any]:
+        """The module to ask, with the kernels of this processor.
+
+        No autograd, and no profiling: it would make the first two calls several times as slow, and the listing is
+        specialised already. Both are settings of this thread alone, and as before afterwards.
+        """
+        with torch.no_grad(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
+            like = self.module.like
+            if self._quick[0] != (like.device, like.dtype):
+                with self._lock, torch.inference_mode(False):
+                    if self._quick[0] != (like.device, like.dtype):
+                        self._quick = (like.device, like.dtype), packed(self.module)
+            yield self._quick[1]
+
+    def _index(self, method: str, layer: int | str) -> int:
+        index = self.layer_index(layer)
+        if self._at(method) == "pooled" and index not in (-1, self.module.pooled):
+            raise ValueError(f"{method} has one layer, {self.layers[self.module.pooled]!r}; ask for it or for -1")
+        return index
+
+    def _admit_classes(self, x: Tensor, targets: Sequence[int] | None, methods: Sequence[str]) -> Tensor:
+        """The classes asked for, int64 [N, 1]."""
+        asked = [-1] * len(x) if targets is None else list(targets)
+        for target in asked:
+            if target != -1:
+                self.class_index(target)
+        self._admit(x, x.new_empty(len(asked), self.manifest["classes"]), methods)
+        return torch.tensor(asked, device=x.device)[:, None]
+
+    def _at(self, method: str) -> str:
+        return next(str(entry["at"]) for entry in self.manifest["methods"] if entry["name"] == method)
+
+    def _admit(self, x: Tensor, seed: Tensor, methods: Sequence[str]) -> None:
+        channels, (height, width) = len(self.geometry.mean), self.geometry.crop
+        if x.ndim != 4 or tuple(x.shape[1:]) != (channels, height, width):
+            raise ValueError(f"x is {list(x.shape)}, this network takes [N, {channels}, {height}, {width}]")
+        if tuple(seed.shape) != (x.shape[0], self.manifest["classes"]):
+            raise ValueError(
+                f"seed is {list(seed.shape)}, for these images it is [{x.shape[0]}, {self.manifest['classes']}]"
+            )
+        for method in methods:
+            if method in self.manifest["absent"]:
+                raise ValueError(f"{method} does not apply to this network: {self.manifest['absent'][method]}")
+            if method not in self.methods:
+                raise ValueError(f"no method is called {method!r}; this file has {', '.join(self.methods)}")

@@ -1,0 +1,289 @@
+"""The kernels of oneDNN, for a module on this processor; the module that is saved keeps those that run anywhere.
+
+Kernels are laid out once, as oneDNN likes them, and what follows a convolution (a sum, a ReLU) is done while its
+result is still in the cache.
+"""
+
+import copy
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.kernels import clamped, scripted
+
+PRECISIONS = (torch.float32, torch.bfloat16)
+
+
+def suits(module: torch.jit.ScriptModule) -> bool:
+    """Does oneDNN compute in this module's precision, where its weights are?"""
+    like = module.like
+    known = torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled  # type: ignore[no-untyped-call]
+    if not known or like.device.type != "cpu" or like.dtype not in PRECISIONS or not module.calls:
+        return False
+    return like.dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def packed(module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
+    """The same module, the same weights, with `Packed` kernels; itself where that does not suit.
+
+    Every question is asked once, for one image, so that all kernels are laid out and stay as they are.
+    """
+    if not suits(module):
+        return module
+    quick = copy.copy(module)
+    quick.kernels = scripted(Packed(module.calls).eval())
+    image = module.like.new_zeros(1, len(module.mean), *module.size)
+    quick.forward(image)
+    quick.survey(image, module.one_hot(0), module.methods)
+    quick.kernels.seal()
+    return quick
+
+
+class Packed(nn.Module):
+    """`Kernels` in oneDNN, for float32 and bfloat16 on a CPU.
+
+    Until it is `sealed` each call lays out its kernel when it is made first; then nothing changes any more, and
+    threads may share it. calls: how many calls the listing has.
+    """
+
+    lanes: Final[int] = 16  # floats in a register: oneDNN computes as many output channels at least
+    large: Final[int] = 1 << 22  # weights that no cache holds
+    bags: Final[int] = 8  # shares of a large sum, for as many threads
+    single: list[Tensor]  # the kernel of each call as oneDNN likes it for one image
+    several: list[Tensor]  # and for more
+    ways: list[int]  # 0: not laid out yet; 1: as it is; 2: turned; 3: in phases
+    around: list[int]  # of a kernel in phases: the padding around it
+    before: list[int]  # and how many rows and columns of its result come before the first
+    sealed: bool
+
+    def __init__(self, calls: int) -> None:
+        super().__init__()
+        self.single = [torch.empty(0) for _ in range(calls)]
+        self.several = [torch.empty(0) for _ in range(calls)]
+        self.ways, self.around, self.before = [0] * calls, [0] * calls, [0] * calls
+        self.sealed = False
+
+    @torch.jit.export
+    def seal(self) -> None:
+        """Lay out nothing any more."""
+        self.sealed = True
+
+    @torch.jit.export
+    def conv(
+        self,
+        x: Tensor,
+        call: int,
+        weight: Tensor,
+        bias: Tensor | None,
+        stride: list[int],
+        padding: list[int],
+        dilation: list[int],
+        groups: int,
+        other: Tensor | None,
+        over: bool,
+        low: float | None,
+        high: float | None,
+    ) -> Tensor:
+        """As `Kernels.conv`."""
+        if self.ways[call] == 0 and not self.sealed:
+            self.lay_out(call, x, weight, stride, padding, dilation, groups)
+            self.ways[call] = 1
+        kernel = weight if self.ways[call] == 0 else self.layout(call, x)
+        return fused(x, kernel, bias, stride, padding, dilation, groups, other, over, low, high)
+
+    @torch.jit.export
+    def conv_back(
+        self,
+        ct: Tensor,
+        call: int,
+        weight: Tensor,
+        stride: list[int],
+        padding: list[int],
+        output_padding: list[int],
+        groups: int,
+        dilation: list[int],
+        other: Tensor | None,
+        over: bool,
+        low: float | None,
+    ) -> Tensor:
+        """As `Kernels.conv_back`: at stride 1 a convolution with the turned kernel, at others a transposed one;
+        to few channels, as an image has, a convolution for each phase of the stride."""
+        if self.ways[call] == 0 and not self.sealed:
+            self.lay_out_back(call, ct, weight, stride, padding, output_padding, groups, dilation)
+        way, kernel = self.ways[call], self.layout(call, ct)
+        if way == 2:
+            turned = [dilation[i] * (weight.shape[i + 2] - 1) - padding[i] for i in range(2)]
+            return fused(ct, kernel, None, stride, turned, dilation, groups, other, over, low, None)
+        if way == 3:
+            back = self.in_phases(ct, call, weight, stride[0], padding, output_padding)
+        elif way == 1:
+            back = torch.ops.mkldnn._convolution_transpose_pointwise(
+                ct, kernel, None, padding, output_padding, stride, dilation, groups, "none", [], ""
+            )
+        else:
+            back = torch.conv_transpose2d(ct, weight, None, stride, padding, output_padding, groups, dilation)
+        if other is not None:
+            back.add_(other)
+        return clamped(back, low, None)
+
+    def in_phases(
+        self, ct: Tensor, call: int, weight: Tensor, stride: int, padding: list[int], output_padding: list[int]
+    ) -> Tensor:
+        """All pixels of one phase of the stride are a convolution of their own: few channels become many."""
+        around, before = self.around[call], self.before[call]
+        phases = torch.ops.mkldnn._convolution_pointwise(
+            ct, self.layout(call, ct), None, [around, around], [1, 1], [1, 1], 1, "none", [], ""
+        )
+        height, width = [
+            (ct.shape[i + 2] - 1) * stride - 2 * padding[i] + weight.shape[i + 2] + output_padding[i]
+            for i in range(2)
+        ]
+        rows, columns = (height + stride - 1) // stride, (width + stride - 1) // stride
+        phases = phases[:, :, before : before + rows, before : before + columns]
+        return F.pixel_shuffle(phases, stride)[:, :, :height, :width].contiguous()
+
+    def layout(self, call: int, x: Tensor) -> Tensor:
+        """A kernel as it suits the number of images: in another layout it would be laid out anew at each call."""
+        return self.single[call] if x.shape[0] == 1 else self.several[call]
+
+    def lay_out(
+        self,
+        call: int,
+        x: Tensor,
+        weight: Tensor,
+        stride: list[int],
+        padding: list[int],
+        dilation: list[int],
+        groups: int,
+    ) -> None:
+        """Lay out the kernel of a convolution of x."""
+        size = x.shape[1:]
+        one, two = [
+            torch.ops.mkldnn._reorder_convolution_weight(
+                weight, padding, stride, dilation, groups, [images, size[0], size[1], size[2]]
+            )
+            for images in [1, 2]
+        ]
+        self.keep(call, one, two)
+
+    def keep(self, call: int, one: Tensor, two: Tensor) -> None:
+        """Keep a kernel in both layouts, once where they are the same, as they mostly are."""
+        kinds = [torch.ops.mkldnn._get_mkldnn_serialized_md(kernel) for kernel in [one, two]]
+        self.single[call] = one
+        self.several[call] = one if torch.equal(kinds[0], kinds[1]) else two
+
+    def lay_out_back(
+        self,
+        call: int,
+        ct: Tensor,
+        weight: Tensor,
+        stride: list[int],
+        padding: list[int],
+        output_padding: list[int],
+        groups: int,
+        dilation: list[int],
+    ) -> None:
+        """Choose the way back, and lay out its kernel."""
+        out, inputs, size = weight.shape[0], weight.shape[1], weight.shape[2:]
+        spare = [dilation[i] * (size[i] - 1) - padding[i] for i in range(2)]
+        if stride == [1, 1] and output_padding == [0, 0] and min(spare) >= 0:
+            turned = weight.flip([2, 3]).reshape(groups, out // groups, inputs, size[0], size[1])
+            turned = turned.transpose(1, 2).reshape(groups * inputs, out // groups, size[0], size[1])
+            self.lay_out(call, ct, turned.contiguous(), stride, spare, dilation, groups)
+            self.ways[call] = 2
+            return
+        few = inputs * stride[0] * stride[1] <= self.lanes and groups == 1
+        square = stride[0] == stride[1] and size[0] == size[1] and padding[0] == padding[1]
+        if few and square and stride[0] > 1 and dilation == [1, 1] and output_padding[0] == output_padding[1]:
+            self.lay_out_phases(call, ct, weight, stride[0], padding[0], output_padding[0])
+            return
+        one, two = [
+            torch.ops.mkldnn._reorder_convolution_transpose_weight(
+                weight,
+                padding,
+                output_padding,
+                stride,
+                dilation,
+                groups,
+                [images, ct.shape[1], ct.shape[2], ct.shape[3]],
+            )
+            for images in [1, 2]
+        ]
+        self.keep(call, one, two)
+        self.ways[call] = 1
+
+    def lay_out_phases(
+        self, call: int, ct: Tensor, weight: Tensor, stride: int, padding: int, output_padding: int
+    ) -> None:
+        """The kernel in phases, read off from what a single pixel in the middle, of each channel, gives."""
+        out, size = weight.shape[0], weight.shape[2]
+        # Pixel i reaches the phases' pixels i + lowest to i + highest.
+        lowest, highest = -((stride - 1 + padding) // stride), (size - 1 - padding) // stride
+        middle = max(-lowest, highest)
+        side = 2 * middle + 1
+        dots = torch.zeros(out, out, side, side, dtype=weight.dtype)
+        dots[:, :, middle, middle] = torch.eye(out, dtype=weight.dtype)
+        seen = torch.conv_transpose2d(dots, weight, None, [stride], [padding])
+        missing = side * stride - seen.shape[2]
+        seen = F.pixel_unshuffle(F.pad(seen, [0, missing, 0, missing]), stride)
+        kernel = seen[:, :, middle + lowest : middle + highest + 1, middle + lowest : middle + highest + 1]
+        after = -lowest + (size - 2 * padding + output_padding + stride - 1) // stride - 1
+        around = max(highest, after)
+        kernel = kernel.flip([2, 3]).transpose(0, 1).contiguous()
+        self.lay_out(call, ct, kernel, [1, 1], [around, around], [1, 1], 1)
+        self.around[call], self.before[call] = around, around - highest
+        self.ways[call] = 3
+
+    @torch.jit.export
+    def linear_back(self, ct: Tensor, weight: Tensor) -> Tensor:
+        """As `Kernels.linear_back`. What a large layer costs one image is to read its weights: rows that meet a
+        zero, as half of them and more do behind a ReLU, are not read."""
+        if ct.shape[0] > 1 or weight.numel() < self.large or weight.dtype != torch.float32:
+            return torch.matmul(ct, weight)
+        rows = ct[0].nonzero()[:, 0]
+        ends = torch.arange(self.bags) * ((rows.shape[0] + self.bags - 1) // self.bags)
+        if rows.shape[0] < self.bags:
+            return torch.matmul(ct, weight)
+        return torch.embedding_bag(weight, rows, ends, False, 0, False, ct[0][rows])[0].sum(0, keepdim=True)
+
+
+def fused(
+    x: Tensor,
+    kernel: Tensor,
+    bias: Tensor | None,
+    stride: list[int],
+    padding: list[int],
+    dilation: list[int],
+    groups: int,
+    other: Tensor | None,
+    over: bool,
+    low: float | None,
+    high: float | None,
+) -> Tensor:
+    """A convolution, a sum and a clamp as one call of oneDNN, as far as it has them."""
+    rectified = low is not None and low == 0.0 and high is None
+    y: Tensor = x
+    if other is not None and over:
+        y = torch.ops.mkldnn._convolution_pointwise_(
+            other, x, kernel, bias, padding, stride, dilation, groups, "add", 1.0,
+            "relu" if rectified else None, [], None,
+        )  # fmt: skip
+    elif other is not None:
+        y = torch.ops.mkldnn._convolution_pointwise(
+            x, other, kernel, bias, padding, stride, dilation, groups, "add", 1.0,
+            "relu" if rectified else None, [], None,
+        )  # fmt: skip
+    elif low is not None and high is not None:
+        # oneDNN's op takes numbers of any type or none, which only `item` and a choice make here.
+        bottom = torch.tensor(low).item() if groups else None
+        top = torch.tensor(high).item() if groups else None
+        return torch.ops.mkldnn._convolution_pointwise(  # type: ignore[no-any-return]
+            x, kernel, bias, padding, stride, dilation, groups, "hardtanh", [bottom, top], ""
+        )
+    else:
+        y = torch.ops.mkldnn._convolution_pointwise(
+            x, kernel, bias, padding, stride, dilation, groups, "relu" if rectified else "none", [], ""
+        )
+    return y if rectified else clamped(y, low, high)

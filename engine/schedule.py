@@ -1,0 +1,191 @@
+"""In which steps a listing is carried out: what a kernel does at once, and what may be written over.
+
+A listing is functional; what runs need not be. A convolution takes the sum and the ReLU behind it along, and a
+call whose argument nobody reads any more writes its result there: fresh memory costs more than the arithmetic.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, fx
+
+from engine.program import aten
+
+# Calls with memory of their own, whatever they are given.
+FRESH = {
+    aten.conv2d, aten.conv_transpose2d, aten.matmul, aten.linear, aten.batch_norm, aten.add, aten.sub, aten.mul,
+    aten.div, aten.relu, aten.hardtanh, aten.relu6, aten.threshold_backward, aten.hardtanh_backward,
+    aten.max_pool2d_with_indices_backward, aten.avg_pool2d, aten.avg_pool2d_backward, aten.cat, aten.silu,
+    aten.silu_backward, aten.gelu, aten.gelu_backward, aten.hardswish, aten.hardswish_backward, aten.sigmoid,
+}  # fmt: skip
+# Calls that can write over their first argument, and how that is written.
+OVER: dict[Any, str] = {
+    aten.relu: "aten.relu_({0})",
+    aten.hardtanh: "aten.hardtanh_({0})",
+    aten.relu6: "aten.relu6_({0})",
+    aten.add: "aten.add_({0})",
+    aten.mul: "aten.mul_({0})",
+    aten.threshold_backward: "aten.threshold_backward({0}, grad_input={1})",
+    aten.hardtanh_backward: "aten.hardtanh_backward({0}, grad_input={1})",
+}
+CLAMPS = (aten.relu, aten.hardtanh, aten.relu6)
+
+Stage = tuple[str, int] | None  # (gate, layer), -1 for the image; None is the forward half
+
+
+@dataclass(eq=False)
+class Step:
+    """One statement: a call, or a convolution with what it takes along; the last node is the value.
+
+    inside: the layers whose reading wants a value that this step would skip. over: the argument that is
+    written over.
+    """
+
+    nodes: list[fx.Node]
+    stage: Stage = None
+    inside: set[int] = field(default_factory=set)
+    over: fx.Node | None = None
+
+    @property
+    def value(self) -> fx.Node:
+        """What the step computes."""
+        return self.nodes[-1]
+
+    @property
+    def inputs(self) -> list[fx.Node]:
+        """What it reads, as often as it does."""
+        found: list[fx.Node] = []
+        for node in self.nodes:
+            fx.map_arg((node.args, node.kwargs), found.append)
+        return [source for source in found if source not in self.nodes]
+
+
+Reading = tuple[int, list[fx.Node]]  # a layer, and the values that its reading wants
+
+
+def plan(events: Iterable[tuple[Stage, fx.Node] | Reading], kept: Iterable[fx.Node]) -> list[Step | int]:
+    """Steps, and the layers that are read between them.
+
+    events: calls with their stages and readings, in order. kept: values that are handed out in the end.
+    """
+    order: list[Step | int] = []
+    readings: dict[int, list[fx.Node]] = {}
+    for place, what in events:
+        if isinstance(place, int):
+            order.append(place)
+            readings[place] = what  # type: ignore[assignment]
+        else:
+            order.append(Step([what], place))  # type: ignore[list-item]
+    kept = set(kept)
+    _fuse(order, readings, kept)
+    _write_over(order, readings, kept)
+    return order
+
+
+def _fuse(order: list[Step | int], readings: dict[int, list[fx.Node]], kept: set[fx.Node]) -> None:
+    """Let convolutions take along what follows them."""
+    wanted = defaultdict[fx.Node, set[int]](set)  # by the reading of which layers
+    for index, nodes in readings.items():
+        for node in nodes:
+            wanted[node].add(index)
+    step_of = {step.value: step for step in order if isinstance(step, Step)}
+    for first in list(step_of.values()):
+        if first.value.target not in (aten.conv2d, aten.conv_transpose2d) or not is_kernel(first.value):
+            continue
+        step = first
+        while (follower := _follower(step, step_of, kept)) is not None:
+            # A sum waits for what it adds; a ReLU may come sooner, into a stage that runs before its own.
+            step.inside |= wanted[step.value]
+            nodes, place = step.nodes + follower.nodes, step if follower.stage != step.stage else follower
+            gone = follower if place is step else step
+            place.nodes, place.inside = nodes, step.inside
+            order.remove(gone)
+            step_of |= dict.fromkeys(nodes, place)
+            step = place
+
+
+def _follower(step: Step, step_of: dict[fx.Node, Step], kept: set[fx.Node]) -> Step | None:
+    """The step that takes this one's value and that the convolution can do as well."""
+    value = step.value
+    readers = [step_of[user] for user in value.users if user in step_of]
+    if value in kept or len(readers) != 1 or len(readers[0].nodes) > 1 or value.target in CLAMPS:
+        return None
+    (reader,) = readers
+    node = reader.value
+    if node.target is aten.add and len(step.nodes) == 1 and reader.stage == step.stage:
+        others = [source for source in node.args if source is not value]
+        plain = len(node.args) == 2 and not node.kwargs and len(others) == 1 and isinstance(others[0], fx.Node)
+        return reader if plain and _alike(others[0], value) and _alike(node, value) else None
+    back = step.nodes[0].target is aten.conv_transpose2d
+    if node.target in ((aten.relu,) if back else CLAMPS):
+        hoisted = reader.stage is not None and step.stage is not None and reader.stage[0] == step.stage[0]
+        return reader if reader.stage == step.stage or hoisted else None
+    return None
+
+
+def _write_over(order: list[Step | int], readings: dict[int, list[fx.Node]], kept: set[fx.Node]) -> None:
+    """Find for each step an argument that is read nowhere after it, nor what shares its memory."""
+    memory = dict[fx.Node, fx.Node]()  # value -> the first value that may share its memory
+
+    def root(node: fx.Node) -> fx.Node:
+        while memory.get(node, node) is not node:
+            node = memory[node]
+        return node
+
+    last = dict[fx.Node, int]()
+    for step in order:
+        for node in step.nodes if isinstance(step, Step) else []:
+            for source in [] if node.target in FRESH else node.all_input_nodes:
+                memory[root(source)] = root(node)
+    for position, step in enumerate(order):
+        for node in step.inputs if isinstance(step, Step) else readings[step]:
+            last[root(node)] = position
+    for node in kept:
+        last[root(node)] = len(order)
+    for position, step in enumerate(order):
+        if not isinstance(step, Step):
+            continue
+        for node in _may_go_over(step):
+            own = node.target in FRESH and _alike(node, step.value)
+            alone = sum(root(source) is root(node) for source in step.inputs) == 1
+            if own and alone and last[root(node)] == position:
+                step.over = node
+                break
+
+
+def _may_go_over(step: Step) -> Iterator[fx.Node]:
+    node = step.value
+    if len(step.nodes) > 1:
+        added = next((n for n in step.nodes if n.target is aten.add), None)
+        candidates = [] if added is None else [a for a in added.args if a is not step.nodes[0]]
+    elif node.target is aten.add and len(node.args) == 2 and not node.kwargs:
+        candidates = list(node.args)
+    else:
+        candidates = list(node.args[:1]) if node.target in OVER and not node.kwargs else []
+    yield from (c for c in candidates if isinstance(c, fx.Node) and c.op == "call_function")
+
+
+def ends(node: fx.Node) -> tuple[float | None, float | None]:
+    """Between which ends a call clamps: none for one that is no clamp."""
+    if node.target is aten.hardtanh:
+        low, high = [*node.args[1:], -1.0, 1.0][:2] if len(node.args) == 1 else node.args[1:3]
+        return float(low), float(high)  # type: ignore[arg-type]
+    return (0.0, 6.0 if node.target is aten.relu6 else None) if node.target in CLAMPS else (None, None)
+
+
+def is_kernel(node: fx.Node) -> bool:
+    """Is it a convolution with a constant kernel and plain numbers, that `engine.kernels` can carry out?"""
+    weight, rest = node.args[1], node.args[2:]
+    constant = isinstance(weight, fx.Node) and weight.op == "get_attr"
+    bias = rest[0] if rest else None
+    constant_bias = isinstance(bias, fx.Node) and bias.op == "get_attr" and node.target is aten.conv2d
+    numbers = all(isinstance(n, int) for a in rest[1:] for n in (a if isinstance(a, (list, tuple)) else [a]))
+    return constant and (bias is None or constant_bias) and numbers and not node.kwargs
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Same shape and type; shapes are compared as text, so that no guard is put on the batch."""
+    a, b = a.meta["val"], b.meta["val"]
+    return isinstance(a, Tensor) and isinstance(b, Tensor) and (str(a.shape), a.dtype) == (str(b.shape), b.dtype)

@@ -1,0 +1,212 @@
+"""oneDNN's kernels against ATen's, call by call, and which of them answers where."""
+
+import copy
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine import Explainer, compile_model, load, save
+from engine.kernels import scripted
+from engine.onednn import Packed
+
+# input channels and side, kernel, stride, padding, dilation, groups
+CONVOLUTIONS = {
+    "3x3": (8, 14, (16, 8, 3, 3), 1, 1, 1, 1),
+    "1x1": (16, 9, (8, 16, 1, 1), 1, 0, 1, 1),
+    "1x1, strided": (16, 10, (8, 16, 1, 1), 2, 0, 1, 1),
+    "1x1, padded": (8, 5, (8, 8, 1, 1), 1, 1, 1, 1),
+    "dilated, in groups": (16, 15, (16, 4, 3, 3), 1, 2, 2, 4),
+    "depthwise, strided": (32, 19, (32, 1, 3, 3), 2, 1, 1, 32),
+    "stem, 7x7": (3, 32, (16, 3, 7, 7), 2, 3, 1, 1),
+    "stem, 3x3": (3, 32, (16, 3, 3, 3), 2, 1, 1, 1),
+    "stem, not padded": (3, 33, (16, 3, 3, 3), 2, 0, 1, 1),
+    "stem, gray, 4x4": (1, 30, (16, 1, 4, 4), 4, 1, 1, 1),
+    "stem, 11x11": (3, 47, (16, 3, 11, 11), 4, 2, 1, 1),
+    "rest of a stride": (3, 34, (16, 3, 5, 5), 3, 1, 1, 1),
+}
+
+
+def close(found: Tensor, wanted: Tensor) -> None:
+    assert found.shape == wanted.shape
+    assert (found - wanted).abs().max() <= 1e-5 * wanted.abs().max()
+
+
+@pytest.fixture
+def kernels() -> torch.jit.ScriptModule:
+    return scripted(Packed(2))
+
+
+@pytest.mark.parametrize("images", [1, 3])
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_a_convolution_and_its_way_back(kernels: torch.jit.ScriptModule, name: str, images: int) -> None:
+    channels, side, shape, stride, padding, dilation, groups = CONVOLUTIONS[name]
+    torch.manual_seed(0)
+    x, weight, bias = torch.randn(images, channels, side, side), torch.randn(shape), torch.randn(shape[0])
+    steps = [[stride] * 2, [padding] * 2, [dilation] * 2]
+    with torch.no_grad():
+        y = F.conv2d(x, weight, bias, *steps, groups)
+        reached = [
+            (n - 1) * stride - 2 * padding + dilation * (k - 1) + 1
+            for n, k in zip(y.shape[2:], shape[2:], strict=True)
+        ]
+        missing = [side - n for n in reached]
+        ct = torch.randn_like(y)
+        back = F.conv_transpose2d(ct, weight, None, *steps[:2], missing, groups, dilation)
+        for other in (None, torch.randn_like(y)):
+            for low, high in ((None, None), (0.0, None), (0.0, 6.0), (-1.0, 1.0)):
+                for over in (False, True):
+                    wanted = y if other is None else y + other
+                    wanted = wanted.clamp(low, high) if low is not None else wanted
+                    given = None if other is None else other.clone()
+                    close(kernels.conv(x, 0, weight, bias, *steps, groups, given, over, low, high), wanted)
+        for other in (None, torch.randn_like(back)):
+            for low in (None, 0.0):
+                for over in (False, True):
+                    wanted = back if other is None else back + other
+                    wanted = wanted if low is None else wanted.relu()
+                    given = None if other is None else other.clone()
+                    found = kernels.conv_back(
+                        ct, 1, weight, *steps[:2], missing, groups, steps[2], given, over, low
+                    )
+                    close(found, wanted)
+    assert kernels.ways[0] == 1 and kernels.ways[1] in (1, 2, 3)
+
+
+def test_stems_go_back_in_phases(kernels: torch.jit.ScriptModule) -> None:
+    weight, ct = torch.randn(8, 3, 7, 7), torch.randn(1, 8, 16, 16)
+    kernels.conv_back(ct, 0, weight, [2, 2], [3, 3], [1, 1], 1, [1, 1], None, False, None)
+    assert kernels.ways[0] == 3
+
+
+@pytest.mark.parametrize("zeros", [0.0, 0.5, 0.999, 1.0])
+def test_a_large_layer_goes_back_by_the_rows_that_count(kernels: torch.jit.ScriptModule, zeros: float) -> None:
+    torch.manual_seed(0)
+    weight, ct = torch.randn(2048, 2048), torch.randn(1, 2048)
+    ct[torch.rand_like(ct) < zeros] = 0
+    found, wanted = kernels.linear_back(ct, weight), ct @ weight
+    assert (found - wanted).abs().max() <= 1e-5 * wanted.abs().max()
+
+
+def test_what_is_sealed_stays_as_it_is(kernels: torch.jit.ScriptModule) -> None:
+    x, weight = torch.randn(1, 4, 8, 8), torch.randn(4, 4, 3, 3)
+    kernels.seal()
+    found = kernels.conv(x, 0, weight, None, [1, 1], [1, 1], [1, 1], 1, None, False, 0.0, None)
+    close(found, F.conv2d(x, weight, None, 1, 1).relu())
+    found = kernels.conv_back(x, 1, weight, [1, 1], [1, 1], [0, 0], 1, [1, 1], None, False, None)
+    close(found, F.conv_transpose2d(x, weight, None, 1, 1))
+    assert list(kernels.ways) == [0, 0]
+
+
+class Small(nn.Module):
+    """A stem, a block with a skip, and a head of two layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, 2, 1)
+        self.inner = nn.Conv2d(8, 8, 3, 1, 1)
+        self.outer = nn.Conv2d(8, 8, 1)
+        self.hidden, self.head = nn.Linear(8, 16), nn.Linear(16, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu6(self.stem(x))
+        x = torch.relu(x + self.outer(torch.relu(self.inner(x))))
+        return self.head(torch.relu(self.hidden(x.mean([2, 3]))))
+
+
+def small(dtype: torch.dtype = torch.float32) -> Explainer:
+    torch.manual_seed(0)
+    return compile_model(Small().eval().to(dtype), torch.zeros(1, 3, 16, 16, dtype=dtype))
+
+
+def kinds(explainer: Explainer) -> tuple[str, str]:
+    """The kernels of what answers, and of what is saved."""
+    with explainer._asking() as net:
+        return net.kernels.original_name, explainer.module.kernels.original_name
+
+
+def test_onednn_answers_where_it_can_and_atens_are_saved(tmp_path: Path) -> None:
+    explainer = small()
+    explainer.forward(torch.zeros(1, 3, 16, 16))
+    assert kinds(explainer) == ("Packed", "Plain")
+    save(explainer, tmp_path / "small.pt")
+    with zipfile.ZipFile(tmp_path / "small.pt") as archive:
+        code = b"".join(archive.read(name) for name in archive.namelist() if name.endswith(".py"))
+    assert b"conv_back" in code
+    assert b"mkldnn" not in code
+    assert kinds(load(tmp_path / "small.pt")) == ("Packed", "Plain")
+
+
+@pytest.mark.filterwarnings("ignore:TF32")
+def test_onednn_is_left_out_where_it_does_not_suit() -> None:
+    assert kinds(small(torch.float64)) == ("Plain", "Plain")
+    with torch.backends.mkldnn.flags(enabled=False):
+        assert kinds(small()) == ("Plain", "Plain")
+
+
+def test_a_module_that_was_moved_is_packed_anew() -> None:
+    explainer = small()
+    x = torch.randn(2, 3, 16, 16)
+    before = explainer.explain(x, explainer.one_hot(1).repeat(2, 1), "guided_backprop")
+    explainer.module.to(torch.float64)
+    assert kinds(explainer) == ("Plain", "Plain")
+    after = explainer.explain(x.double(), explainer.one_hot(1).repeat(2, 1), "guided_backprop")
+    assert after.dtype == torch.float64
+    assert (after - before).abs().max() <= 1e-5 * after.abs().max()
+
+
+@pytest.mark.parametrize("images", [1, 4])
+def test_both_kernels_give_the_same_answers(images: int) -> None:
+    explainer = small()
+    x = torch.randn(images, 3, 16, 16, generator=torch.Generator().manual_seed(3))
+    seed = torch.randn(images, 5, generator=torch.Generator().manual_seed(4))
+    answers = explainer.survey(x, seed, explainer.methods)
+    with torch.no_grad():
+        wanted = explainer.module.survey(x, seed, explainer.methods)
+        cases: list[tuple[Tensor, Tensor]] = list(zip(answers.values(), wanted, strict=True))
+        cases.append((explainer.forward(x), explainer.module.forward(x)))
+        for gate in explainer.gates:
+            ours, theirs = explainer.probe(x, seed, gate), explainer.module.probe(x, seed, gate)
+            cases += zip([*ours[1], *ours[2], ours[3]], [*theirs[1], *theirs[2], theirs[3]], strict=True)
+    for found, expected in cases:
+        assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
+        assert expected.any()
+
+
+@pytest.mark.parametrize("ask", [lambda e: copy.copy(e.module), lambda e: e.module], ids=["copy", "itself"])
+def test_the_reference_agrees_whatever_was_written_over(
+    ask: Callable[[Explainer], torch.jit.ScriptModule],
+) -> None:
+    """`forward` and `walk` write over what they don't need; `primals` is as listed."""
+    explainer = small(torch.float64)
+    net, x = ask(explainer), torch.randn(2, 3, 16, 16, dtype=torch.float64)
+    before = x.clone()
+    with torch.no_grad():
+        logits, primals = net.primals(x)
+        assert torch.equal(net.forward(x), logits)
+        walked = net.probe(x, explainer.one_hot(0).repeat(2, 1), "guided")
+    assert torch.equal(walked[0], logits)
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(walked[1], primals, strict=True))
+    assert torch.equal(x, before)
+
+
+def test_one_pass_tells_the_class_and_why() -> None:
+    explainer = small(torch.float64)
+    x = torch.randn(3, 3, 16, 16, dtype=torch.float64)
+    logits, map = explainer.answer(x, [-1, 2, 4], "grad_cam")
+    assert torch.equal(logits, explainer.forward(x))
+    classes = torch.tensor([int(logits[0].argmax()), 2, 4])
+    seed = F.one_hot(classes, 5).double()
+    assert torch.equal(map, explainer.explain(x, seed, "grad_cam"))
+    _, several = explainer.answers(x, None, ["grad_cam", "guided_backprop"])
+    top = F.one_hot(logits.argmax(1), 5).double()
+    wanted = explainer.survey(x, top, ["grad_cam", "guided_backprop"])
+    assert all(torch.equal(several[name], wanted[name]) for name in wanted)
+    with pytest.raises(ValueError, match=r"class 5 is not one of 0\.\.4"):
+        explainer.answer(x, [0, 5, 1], "grad_cam")
+    with pytest.raises(ValueError, match="seed is"):
+        explainer.answer(x, [0], "grad_cam")
