@@ -1,17 +1,17 @@
 """The demo: a photo in, what a network saw in it out, at every layer. `python app.py --help` tells the options."""
 
+# ruff: noqa: E402 - what is imported below reads what `prepare` sets
 import argparse
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
-# Both are read at import. Threads that spin while they wait for one another make a pass fifty times as slow when
-# anything else runs on their cores.
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+from ui import start
 
-import cv2
+start.prepare()
+
 import gradio as gr
 import skimage.data
 from gradio.events import api
@@ -25,7 +25,7 @@ from ui.question import CONTROLS, Question
 from ui.state import Props, merge, offered, shown
 from ui.studio import Studio
 
-EXAMPLES = ("chelsea", "coffee", "camera", "rocket")  # the first one is explained when the page opens
+EXAMPLES = ("chelsea.png", "coffee.png", "camera.png", "rocket.jpg")  # the page opens with the first one explained
 MAX_UPLOAD = "20mb"
 HOUR, DAY = 3600, 86400  # seconds
 
@@ -33,13 +33,9 @@ Parts = dict[str, Any]  # the page's components by name; a control has the name 
 
 
 def write_examples(folder: Path) -> list[Path]:
-    """Write the example photos to files, without loss."""
+    """Copy scikit-image's photos where visitors may fetch them. Its own loader takes a third of a second."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{name}.png" for name in EXAMPLES]
-    for path in paths:
-        photo = getattr(skimage.data, path.stem)()
-        cv2.imwrite(str(path), photo if photo.ndim == 2 else photo[:, :, ::-1])  # OpenCV takes BGR
-    return paths
+    return [Path(shutil.copyfile(Path(skimage.data.data_dir, name), folder / name)) for name in EXAMPLES]
 
 
 def lay_out(props: Props, frames: list[tuple[str, str]], model: str, examples: list[Path]) -> Parts:
@@ -164,7 +160,9 @@ def build(model: str = DEFAULT_MODEL, artifacts: Path = EXPORTED_MODELS) -> Any:
     with gr.Blocks(title=words.TITLE, delete_cache=(HOUR, DAY)) as demo:
         part = lay_out(props, frames, model, examples)
         wire(demo, part, props, Desk(part, studio, uploads))
-    demo.queue(api_open=False, max_size=64, default_concurrency_limit=2)
+    # One more than there are cores, so that none waits while a question is read or its answer is on the way. Those
+    # who wait are told their place each second, and not after each question.
+    demo.queue(api_open=False, max_size=64, default_concurrency_limit=studio.cores.count + 1, status_update_rate=1)
     return demo
 
 

@@ -72,9 +72,10 @@ def heatmap(unit_map: NDArray[Any], colormap: str = "turbo") -> Picture:
     """Colour a map [h, w] of values in 0..1 (clipped; NaN counts as 0)."""
     if colormap not in COLORMAPS:
         raise ValueError(f"there is no colormap {colormap!r}; choose one of {', '.join(COLORMAPS)}")
-    levels = np.rint(255 * unit(unit_map, scale=1.0)).astype(np.uint8)
-    # OpenCV colours in BGR.
-    return np.ascontiguousarray(cv2.applyColorMap(levels, COLORMAPS[colormap])[:, :, ::-1], dtype=np.uint8)
+    values = np.clip(np.asarray(unit_map, np.float32), 0, 1)
+    # OpenCV scales, rounds and packs in one pass, and colours in BGR.
+    levels = cv2.convertScaleAbs(cv2.patchNaNs(values, 0), alpha=255)
+    return np.asarray(cv2.cvtColor(cv2.applyColorMap(levels, COLORMAPS[colormap]), cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def on_photo(
@@ -87,20 +88,21 @@ def on_photo(
     saw nothing, and a mask [H, W] of the pixels that it saw, wholly or in part.
     """
     top, left, tall, wide = window
-    height, width = photo_size
     values = np.ascontiguousarray(attribution, np.float32)
     # A map finer than the photo is averaged down first: sampling it would skip cells.
     rows = min(values.shape[0], max(1, round(tall)))
     columns = min(values.shape[1], max(1, round(wide)))
     values = np.asarray(cv2.resize(values, (columns, rows), interpolation=cv2.INTER_AREA), np.float32)
+    seen = np.outer(_touched(top, tall, photo_size[0]), _touched(left, wide, photo_size[1]))
+    x, y, across, down = cv2.boundingRect(seen.view(np.uint8))
     # The centre of cell i lies at photo coordinate (i + 1/2) * step + start, and that of pixel j at j + 1/2.
     x_step, y_step = wide / columns, tall / rows
-    affine = np.array([[x_step, 0, x_step / 2 + left - 0.5], [0, y_step, y_step / 2 + top - 0.5]])
-    placed = cv2.warpAffine(
-        values, affine, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    affine = np.array([[x_step, 0, x_step / 2 + left - 0.5 - x], [0, y_step, y_step / 2 + top - 0.5 - y]])
+    placed = np.zeros(photo_size, np.float32)
+    placed[y : y + down, x : x + across] = cv2.warpAffine(
+        values, affine, (across, down), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
-    seen = np.outer(_touched(top, tall, height), _touched(left, wide, width))
-    return np.where(seen, placed, 0).astype(np.float32), seen
+    return placed, seen
 
 
 def _touched(start: float, length: float, pixels: int) -> NDArray[np.bool_]:
@@ -127,11 +129,14 @@ def overlay(
         )
     if not 0 <= strength <= 1:
         raise ValueError(f"strength must be between 0 (photo only) and 1 (heatmap only); got {strength}")
-    blended = cv2.addWeighted(heatmap(unit_map, colormap), strength, photo, 1 - strength, 0)
-    unseen = cv2.cvtColor(
+    picture = cv2.cvtColor(
         cv2.convertScaleAbs(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), alpha=0.5), cv2.COLOR_GRAY2RGB
     )
-    return np.where(seen[:, :, None], blended, unseen).astype(np.uint8)
+    x, y, wide, tall = cv2.boundingRect(seen.view(np.uint8))
+    box = np.s_[y : y + tall, x : x + wide]  # no work where the network saw nothing
+    blended = cv2.addWeighted(heatmap(unit_map[box], colormap), strength, photo[box], 1 - strength, 0)
+    cv2.copyTo(blended, seen[box].view(np.uint8), picture[box])
+    return np.asarray(picture, np.uint8)
 
 
 _PAPER, _INK, _FAINT = (22, 23, 27), (236, 236, 240), (150, 152, 160)

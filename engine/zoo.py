@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torchvision import models as torchvision_models
 
 from engine.filling import SEED, WithoutNumbers, entries, fit, randomise, randomise_statistics
 from engine.geometry import Geometry
+from engine.published import HOST, WEIGHTS
 from engine.timm_models import PREFIX, build_timm, pretrained_timm, timm_facts, timm_labels
 from engine.weights import WeightsError, cache_path, fetch, read_state_dict
 
@@ -71,23 +71,22 @@ def _declare(spec: ModelSpec) -> None:
 
 
 def _torchvision(family: str, **titles: str) -> None:
-    """Declare models by torchvision's names; all but the title is read from torchvision's default weights."""
+    """Declare models by torchvision's names; all but the title is what torchvision publishes."""
     for name, title in titles.items():
-        weights = torchvision_models.get_model_weights(name).DEFAULT
-        preset = weights.transforms()
-        (resize,), (side,) = preset.resize_size, preset.crop_size
-        licence = "CC-BY-NC-4.0 (SWAG)" if "SWAG" in weights.name else "BSD-3-Clause (torchvision)"
+        weights = WEIGHTS[name]
+        licence = "CC-BY-NC-4.0 (SWAG)" if "_swag-" in weights.file else "BSD-3-Clause (torchvision)"
+        crop = weights.crop, weights.crop
         spec = ModelSpec(
             name,
             title,
             family,
             source="torchvision",
             licence=f"{licence}; {_IMAGENET}",
-            url=weights.url,
-            megabytes=weights.meta["_file_size"],
-            parameters=weights.meta["num_params"],
-            accuracy=weights.meta["_metrics"]["ImageNet-1K"]["acc@1"],
-            geometry=Geometry(resize, (side, side), preset.interpolation.value, preset.mean, preset.std),
+            url=HOST + weights.file,
+            megabytes=weights.megabytes,
+            parameters=weights.parameters,
+            accuracy=weights.accuracy,
+            geometry=Geometry(weights.resize, crop, weights.interpolation, weights.mean, weights.std),
         )
         _declare(spec)
 
@@ -185,7 +184,7 @@ def load_model(
     if name.startswith(PREFIX):
         return _load_timm(name, weights, size)
     spec = _resized(model_spec(name), size)
-    labels: list[str] = list(torchvision_models.ResNet18_Weights.DEFAULT.meta["categories"])
+    labels = _imagenet_labels()
     module = _build(spec, len(labels))
     if weights == "random":
         randomise(module)
@@ -228,7 +227,7 @@ def _load_timm(name: str, weights: str | Path, size: Size | None) -> Model:
             origin, licence = f"checkpoint {Path(weights).name}", "unknown: that of the checkpoint"
     labels = timm_labels(facts, classes)
     if classes == 1000:
-        labels = list(torchvision_models.ResNet18_Weights.DEFAULT.meta["categories"])
+        labels = _imagenet_labels()
     return Model(module.float().eval(), spec, spec.geometry, labels, origin, digest, licence)
 
 
@@ -250,12 +249,21 @@ def _build(spec: ModelSpec, classes: int) -> nn.Module:
         options["image_size"] = spec.geometry.crop[0]  # it has as many positions as its weights
     with WithoutNumbers():
         if spec.source == "torchvision":
-            module: nn.Module = torchvision_models.get_model(spec.name, **options)
+            from torchvision import models  # takes a second, and a file that is compiled needs none of it
+
+            module: nn.Module = models.get_model(spec.name, **options)
         else:
             import timm  # takes half a second, and only this model needs it
 
             module = timm.create_model("tf_efficientnet_lite0", **options)
     return module
+
+
+def _imagenet_labels() -> list[str]:
+    """The 1000 classes of ImageNet, as torchvision calls them."""
+    from torchvision.models import ResNet18_Weights
+
+    return list(ResNet18_Weights.DEFAULT.meta["categories"])
 
 
 def _default_weights(spec: ModelSpec, progress: bool) -> Path:

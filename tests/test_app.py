@@ -1,8 +1,10 @@
 import json
 import re
 import struct
+import threading
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from engine import MODELS, Explainer
 from engine.render import on_photo, unit
 from ui import words
 from ui.cache import Cache
+from ui.cores import Cores
 from ui.question import CONTROLS, Look, Question, RefusalError, read_question, uploaded
 from ui.scene import Model, Photo, Scene
 from ui.state import chosen, merge, offered, shown
@@ -242,14 +245,14 @@ def test_one_pass_per_photo_model_and_classes(
 ) -> None:
     passes: list[str] = []
     explainer = studio.open(LITE, "default").explainer
-    for name in ("forward", "survey"):
+    for name in ("forward", "survey", "answers"):
         run = getattr(explainer, name)
         monkeypatch.setattr(
             explainer, name, lambda *given, run=run, name=name: passes.append(name) or run(*given), raising=True
         )
     question = Question(chelsea.with_name("coffee.png"), LITE)
     top = studio.scene(question).question.target
-    assert passes == ["forward", "survey"]
+    assert passes == ["answers"]
     for changed in (
         {"layer": 3}, {"method": "guided_grad_cam"}, {"method": "saliency"}, {"look": Look(strength=0.9)},
         {"look": Look("negative", True)}, {"target": top}, {"contrast": top},
@@ -257,13 +260,13 @@ def test_one_pass_per_photo_model_and_classes(
         again = studio.scene(replace(question, **changed))
         studio.picture(again)
         studio.frames(again)
-    assert passes == ["forward", "survey"]
+    assert passes == ["answers"]
     studio.scene(replace(question, contrast=EGYPTIAN_CAT))
     studio.scene(replace(question, target=EGYPTIAN_CAT))
     copy = tmp_path / "the same photo again.png"
     copy.write_bytes(question.photo.read_bytes())
     studio.scene(replace(question, photo=copy))
-    assert passes == ["forward", "survey", "survey", "survey"]
+    assert passes == ["answers", "survey", "survey"]
 
 
 def test_a_contrast_is_the_difference_of_two_classes(studio: Studio, chelsea: Path) -> None:
@@ -318,6 +321,22 @@ def test_the_models_file_needs_only_torch(studio: Studio, scene: Scene) -> None:
     names: dict[str, Any] = {"torch": torch, "photo": torch.from_numpy(scene.photo.pixels)}
     exec(code[1].replace(f'"{LITE}.pt"', repr(str(path))), names)
     np.testing.assert_allclose(names["heat"][0].numpy(), scene.attribution(72), rtol=1e-4, atol=1e-6)
+
+
+def test_who_is_alone_has_all_cores_and_of_several_each_has_one() -> None:
+    cores, both = Cores(2), threading.Barrier(2)
+    assert cores.run(torch.get_num_threads) == 2
+
+    def meet() -> int:
+        both.wait(10)
+        return torch.get_num_threads()
+
+    with ThreadPoolExecutor(2) as visitors:
+        asked = [visitors.submit(cores.run, meet) for _ in range(2)]
+        assert sorted(found.result() for found in asked) == [1, 2]  # the one who came first was alone then
+    with pytest.raises(ZeroDivisionError):
+        cores.run(lambda: 1 // 0)
+    assert cores._idle == {0, 1}
 
 
 # What the page shows

@@ -127,6 +127,12 @@ def test_declaration_is_that_of_torchvision(name: str) -> None:
     assert spec.geometry.interpolation == weights.transforms().interpolation.value
     assert list(spec.geometry.mean) == weights.transforms().mean
     assert list(spec.geometry.std) == weights.transforms().std
+    published = (
+        weights.meta["_file_size"],
+        weights.meta["num_params"],
+        weights.meta["_metrics"]["ImageNet-1K"]["acc@1"],
+    )
+    assert (spec.megabytes, spec.parameters, spec.accuracy) == published
     # The title is the name, written for people.
     assert re.sub(r"[^a-z0-9]", "", spec.title.lower()) == name.replace("_", "")
 

@@ -1,7 +1,7 @@
 """A question with everything that was computed for it, and the pictures that are drawn from that."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -26,14 +26,18 @@ class Photo:
 
     key: str
     pixels: Picture
+    _fitted: dict[int, Picture] = field(default_factory=dict, repr=False, compare=False)
 
     def fit(self, side: int) -> Picture:
-        """The photo with a longer side of at most `side` pixels."""
+        """The photo with a longer side of at most `side` pixels, kept: it lies below the maps of all layers."""
         scale = side / max(self.pixels.shape)
         if scale >= 1:
             return self.pixels
-        height, width = (max(1, round(length * scale)) for length in self.pixels.shape[:2])
-        return np.asarray(cv2.resize(self.pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+        if side not in self._fitted:
+            size = [max(1, round(length * scale)) for length in self.pixels.shape[1::-1]]
+            fitted = cv2.resize(self.pixels, size, interpolation=cv2.INTER_AREA)
+            self._fitted[side] = np.asarray(fitted, np.uint8)
+        return self._fitted[side]
 
 
 @dataclass(frozen=True)

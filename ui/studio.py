@@ -13,13 +13,14 @@ from uuid import uuid4
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
-from engine import EXPORTED_MODELS, METHODS, CaptureError, CompileError, load_photo, open_model
+from engine import EXPORTED_MODELS, METHODS, CaptureError, CompileError, Explainer, load_photo, open_model
 from engine.render import Picture, contact_sheet
 from ui.cache import Cache
+from ui.cores import Cores, aside
 from ui.question import Question, RefusalError
-from ui.scene import Attributions, Model, Photo, Scene
+from ui.scene import Attributions, Model, Photo, Scene, Values
 
 LARGE, MEDIUM, SMALL = 1024, 768, 220  # longest side of: the picture, the slider's frames, the contact sheet's
 
@@ -36,15 +37,20 @@ class Studio:
         self.pinned: set[Path] = set()  # folders of pictures that stay
         self._models: Cache[tuple[str, str], Model] = Cache(4)
         self._photos: Cache[tuple[Path, int], Photo] = Cache(4e8, lambda photo: photo.pixels.nbytes)
-        self._probabilities: Cache[tuple[Any, ...], NDArray[np.float32]] = Cache(1000)
+        self._probabilities: Cache[tuple[Any, ...], Values] = Cache(1000)
         self._passes: Cache[tuple[Any, ...], Attributions] = Cache(8e8, _bytes)
         self._homes: Cache[str, Path] = Cache(300, drop=self._delete)
         self._pool = ThreadPoolExecutor(os.cpu_count())
+        self.cores = Cores()
 
     def open(self, name: str, weights: str) -> Model:
         """A model, compiled at its first use. Raises WeightsError, and RefusalError where it can't be exact."""
+
+        def read() -> Model:
+            return Model(aside(lambda: open_model(name, weights, self.artifacts)))
+
         try:
-            return self._models.get((name, weights), lambda: Model(open_model(name, weights, self.artifacts)))
+            return self._models.get((name, weights), read)
         except (CaptureError, CompileError) as error:
             raise RefusalError(f"{name} can't be explained exactly: {error}") from error
 
@@ -54,6 +60,7 @@ class Studio:
         Raises PhotoError, WeightsError, and RefusalError where the question does not fit the model.
         """
         model, photo = self.open(question.model, question.weights), self._photo(question.photo)
+        settle(question, model, 0)  # what does not fit needs no pass
         probabilities = self._classify(question, model, photo)
         question = settle(question, model, int(probabilities.argmax()))
         return Scene(question, model, photo, probabilities, self._explain(question, model, photo))
@@ -113,10 +120,9 @@ class Studio:
         """A picture's file, drawn unless it is there already."""
         path = self.home(scene) / f"{scene.question.model}-{scene.question.method}-{name}.jpg"
         if not path.exists():
-            _, encoded = cv2.imencode(".jpg", draw()[:, :, ::-1], _JPEG)  # OpenCV takes BGR
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(f".{uuid4().hex}")
-            partial.write_bytes(encoded.tobytes())
+            partial.write_bytes(encode(draw()))
             partial.replace(path)
         return path
 
@@ -127,12 +133,25 @@ class Studio:
 
         return self._photos.get((path, path.stat().st_mtime_ns), read)
 
-    def _classify(self, question: Question, model: Model, photo: Photo) -> NDArray[np.float32]:
-        def run() -> NDArray[np.float32]:
-            x = model.explainer.preprocess(torch.from_numpy(photo.pixels))
-            return np.asarray(model.explainer.forward(x)[0].float().softmax(0).numpy())
+    def _classify(self, question: Question, model: Model, photo: Photo) -> Values:
+        """The probabilities; the pass that they come from explains a class too, where only one is asked for."""
+        explainer, target = model.explainer, -1 if question.target is None else question.target
 
-        return self._probabilities.get((photo.key, question.model, question.weights), run)
+        def run() -> tuple[Tensor, dict[str, Tensor]]:
+            x = explainer.preprocess(torch.from_numpy(photo.pixels))
+            if question.contrast is not None:
+                return explainer.forward(x), {}
+            return explainer.answers(x, [target], _methods(explainer))
+
+        def make() -> Values:
+            logits, maps = self.cores.run(run)
+            if maps:
+                top = int(logits[0].argmax())
+                explained = replace(question, target=top if question.target is None else question.target)
+                self._passes.get(_key(explained, photo), lambda: _arrays(maps))
+            return np.asarray(logits[0].float().softmax(0).numpy())
+
+        return self._probabilities.get((photo.key, question.model, question.weights), make)
 
     def _explain(self, question: Question, model: Model, photo: Photo) -> Attributions:
         """Every method at every layer, from one pass for each photo, model, target and contrast."""
@@ -141,15 +160,33 @@ class Studio:
         def run() -> Attributions:
             x = explainer.preprocess(torch.from_numpy(photo.pixels))
             seed = explainer.one_hot(target) if contrast is None else explainer.contrast(target, contrast)
-            # Products of two methods are left out: they are multiplied when they are looked at.
-            names = [name for name in explainer.methods if not METHODS[name].times]
-            return {name: maps[0].float().numpy() for name, maps in explainer.survey(x, seed, names).items()}
+            return _arrays(explainer.survey(x, seed, _methods(explainer)))
 
-        return self._passes.get((photo.key, question.model, question.weights, target, contrast), run)
+        return self._passes.get(_key(question, photo), lambda: self.cores.run(run))
+
+
+def _key(question: Question, photo: Photo) -> tuple[Any, ...]:
+    """What a pass depends on."""
+    return photo.key, question.model, question.weights, question.target, question.contrast
+
+
+def _methods(explainer: Explainer) -> list[str]:
+    """The methods that a pass answers: products of two are left out, and multiplied when they are looked at."""
+    return [name for name in explainer.methods if not METHODS[name].times]
+
+
+def _arrays(maps: dict[str, Tensor]) -> Attributions:
+    return {name: values[0].float().numpy() for name, values in maps.items()}
 
 
 # Full colour resolution: signed attributions are colours that change from pixel to pixel.
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 88, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+
+
+def encode(picture: Picture) -> bytes:
+    """A picture as a JPEG file."""
+    # OpenCV takes BGR, and would copy a mirrored view value by value.
+    return cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), _JPEG)[1].tobytes()
 
 
 def settle(question: Question, model: Model, top: int) -> Question:
