@@ -1,94 +1,89 @@
-"""What a file costs: its size over that of the weights, and explanations over the forward pass.
+"""What a file costs: compiling, its size over that of the weights, loading, and the first calls.
 
     python -m benchmarks.the_file [MODEL ...]
 
-Specialised files hold one method at one layer. Random weights: values do not matter to size and time. Ratios are
-of medians in one interleaved run; the first, second and tenth call are those of a fresh process, with torch only.
+Random weights: values do not matter to size and time. Load and calls are those of the whole file in a fresh
+process with torch only, with the allocator as glibc sets it.
 """
 
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from engine import build, load_model, save
+from benchmarks.networks import compiled
+from benchmarks.process import fresh
+from engine import build, save
 
-MODELS = ("resnet50", "efficientnet_lite0", "mobilenet_v2", "vgg16")
-ROUNDS = 15
+MODELS = ("vgg16", "resnet50", "efficientnet_lite0")
+MODES = ("optimized_execution(False)", "profiled")
 CALLS = """
 import sys, time, torch
+start = time.perf_counter()
 net = torch.jit.load(sys.argv[1])
+times = [time.perf_counter() - start]
 shape = 3, *net.size
-times = []
 with torch.inference_mode(), torch.jit.optimized_execution(sys.argv[2] == "profiled"):
     for batch in [1] * 10 + [2] * 10:
         x, seed = torch.zeros(batch, *shape), net.one_hot(0).expand(batch, -1)
         start = time.perf_counter()
         net.explain(x, seed, "grad_cam", -1)
         times.append(time.perf_counter() - start)
-print(*(times[i] * 1e3 for i in (0, 1, 9, 10, 11, 19)))
+print(*(times[i] * 1e3 for i in (0, 1, 2, 10, 11, 12, 20)))
 """
+STEPS = ("load", "first", "second", "tenth", "first of two", "second of two", "tenth of two")
 
 
-def main(names: list[str]) -> None:
-    """Print two tables."""
-    print(
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads, medians of {ROUNDS} interleaved rounds\n"
-    )
-    print("| model | weights | every method and layer | Grad-CAM, last layer | that explanation |")
-    print("| --- | --- | --- | --- | --- |")
+def specialised(name: str, layer: str, path: str) -> int:
+    """Compile Grad-CAM at one layer alone into `path`: its bytes."""
+    save(build(name, "random", [layer], ["grad_cam"]), path)
+    return Path(path).stat().st_size
+
+
+def of(name: str, folder: str, facts: dict[str, Any]) -> dict[str, Any]:
+    """Sizes, seconds to compile, and ms of the first calls, {"calls": {mode: {step: ms}}}, of FOLDER/NAME.pt.
+
+    facts: what `compiled` gave of that file.
+    """
+    special = fresh(specialised, name, facts["layers"][-1], f"{folder}/{name}-grad_cam.pt")
+    calls = {}
+    for mode in MODES:
+        command = [sys.executable, "-W", "ignore", "-c", CALLS, f"{folder}/{name}.pt", mode]
+        numbers = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+        calls[mode] = dict(zip(STEPS, map(float, numbers), strict=True))
+    return {"special": special, "calls": calls} | {key: facts[key] for key in ("weights", "file", "compile")}
+
+
+def table(found: dict[str, dict[str, Any]]) -> str:
+    """Two tables: sizes and compile time, and the first calls."""
+    lines = [
+        "| network | weights | every method and layer | Grad-CAM, last layer | compile, every method and layer |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in found.items():
+        sizes = [row["file"] / row["weights"], row["special"] / row["weights"]]
+        lines.append(
+            f"| {name} | {row['weights'] / 1e6:.1f} MB | {sizes[0]:.3f} times | {sizes[1]:.3f} times "
+            f"| {row['compile']:.1f} s |"
+        )
+    lines += ["", f"| network | TorchScript | {' | '.join(STEPS)} |", "|---|---|" + "---|" * len(STEPS)]
+    for name, row in found.items():
+        for mode, steps in row["calls"].items():
+            lines.append(f"| {name} | {mode} | {' | '.join(f'{steps[step]:.0f}' for step in STEPS)} |")
+    return "\n".join(lines)
+
+
+def main(names: Iterable[str]) -> None:
+    """Measure and print."""
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads; calls: Grad-CAM, last layer, in ms\n")
     with tempfile.TemporaryDirectory() as folder:
-        for name in names:
-            print(row(name, Path(folder)), flush=True)
-        print("\nms per call of Grad-CAM at the last layer, in a fresh process with torch only\n")
-        print("| model | TorchScript | first | second | tenth | first of two | second of two | tenth of two |")
-        print("| --- |" + " --- |" * 7)
-        for name in names:
-            for mode in ("profiled", "optimized_execution(False)"):
-                command = [sys.executable, "-W", "ignore", "-c", CALLS, f"{folder}/{name}.pt", mode]
-                numbers = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-                print(f"| {name} | {mode} | {' | '.join(f'{float(ms):.0f}' for ms in numbers)} |", flush=True)
-
-
-def row(name: str, folder: Path) -> str:
-    """Build the whole and the specialised file, and measure both."""
-    model = load_model(name, "random")
-    weights = sum(t.nbytes for t in model.module.state_dict().values())
-    whole = build(name, "random")
-    special = build(name, "random", [whole.layers[-1]], ["grad_cam"])
-    sizes = []
-    for file, explainer in (("whole", whole), (name, special)):
-        save(explainer, folder / f"{file}.pt")
-        sizes.append((folder / f"{file}.pt").stat().st_size / weights)
-    x, seed = model.example[:1], special.one_hot(0)
-    calls: dict[str, Callable[[], object]] = {
-        "eager": lambda: model.module(x),
-        "forward": lambda: special.forward(x),
-        "explain": lambda: special.explain(x, seed, "grad_cam"),
-    }
-    times: dict[str, list[float]] = {call: [] for call in calls}
-    with torch.no_grad():
-        for turn in range(ROUNDS + 2):
-            for label, call in calls.items():
-                start = time.perf_counter()
-                call()
-                if turn >= 2:
-                    times[label].append(time.perf_counter() - start)
-    medians = {label: statistics.median(values) for label, values in times.items()}
-    ratio = medians["explain"] / min(medians["eager"], medians["forward"])
-    cells = (
-        name,
-        f"{weights / 1e6:.1f} MB",
-        *(f"{size:.3f} times" for size in sizes),
-        f"{ratio:.2f} forward passes",
-    )
-    return f"| {' | '.join(cells)} |"
+        found = {name: of(name, folder, fresh(compiled, name, folder)) for name in names}
+    print(table(found))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or list(MODELS))
+    main(sys.argv[1:] or MODELS)

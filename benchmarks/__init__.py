@@ -1,0 +1,1 @@
+"""This project and the tools of the field, measured side by side."""

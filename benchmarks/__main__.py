@@ -1,0 +1,160 @@
+"""python -m benchmarks: this project and the tools of the field, side by side in one run.
+
+Prints tables, and writes them as JSON, as a plot and as a page. Needs benchmarks/requirements.txt, --check does
+not.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks import bfloat16, demo, growth, machine, memory, networks, the_file
+from benchmarks.bounds import FASTER_THAN_THE_LOOP
+from benchmarks.check import MODELS as CHECKED
+from benchmarks.check import Ratios, check, ratios, read, write
+from benchmarks.process import ROOT, fresh
+from benchmarks.reading import Result
+from benchmarks.tools import EVERY
+
+MODELS = ("vgg16", "resnet50", "densenet121", "efficientnet_lite0", "mobilenet_v2")
+BATCHES = (1, 8)
+FULL = networks.Effort(seconds=9.0, rounds=15, peers=True, loop=False)
+QUICK = networks.Effort(seconds=5.0, rounds=7, peers=True, loop=False)
+PAGE = ROOT / "docs" / "performance.md"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit status is 1 where `--check` found something worse."""
+    options = _options(arguments)
+    try:
+        if options.check:
+            return _check(options)
+        result = json.loads(options.read.read_text()) if options.read else everything(options)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    # The page and the plot need the requirements of the benchmarks.
+    from benchmarks import plot, report
+
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1) + "\n")
+    if options.plot:
+        plot.draw(result, options.plot)
+    if options.docs:
+        plot.draw(result, PAGE.with_suffix(".png"))
+        PAGE.write_text(report.page(result, f"{PAGE.stem}.png"))
+    print(report.page(result))
+    return 0
+
+
+def everything(options: argparse.Namespace) -> Result:
+    """Measure; one process at a time, and nothing beside it."""
+    result: Result = {"machine": machine.facts(options.device), "quick": options.quick, "networks": {}}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in options.models:
+            result["networks"][name] = _network(name, folder, options)
+        if options.quick:
+            return result
+        result["bfloat16"] = {"times": {}, "cosines": {}}
+        for name in _chosen(options, bfloat16.MODELS):
+            _say(f"{name}, bfloat16")
+            last = result["networks"][name]["file"]["layers"][-1]
+            result["bfloat16"]["times"][name] = fresh(bfloat16.times, name, last, folder, options.device)
+        if bfloat16.EMBEDDED in options.models:
+            result["bfloat16"]["cosines"] = fresh(bfloat16.cosines)
+        result["growth"] = {}
+        for name in _chosen(options, growth.MODELS):
+            _say(f"{name}, growth")
+            result["growth"][name] = fresh(growth.of, name, f"{folder}/{name}.pt", options.device)
+        result["files"] = {}
+        for name in _chosen(options, the_file.MODELS):
+            _say(f"{name}, file")
+            result["files"][name] = the_file.of(name, folder, result["networks"][name]["file"])
+    if options.device == "cpu":
+        _say("the demo")
+        result["demo"] = fresh(demo.measure)
+    return result
+
+
+def _network(name: str, folder: str, options: argparse.Namespace) -> dict[str, Any]:
+    _say(f"{name}, compiling")
+    found: dict[str, Any] = {"file": fresh(networks.compiled, name, folder), "batches": {}}
+    path = f"{folder}/{name}.pt"
+    for batch in BATCHES[:1] if options.quick else BATCHES:
+        _say(f"{name}, batch {batch}")
+        effort = QUICK.copy() if options.quick else FULL.copy()
+        effort["loop"] = (
+            name in FASTER_THAN_THE_LOOP and batch == 1 and not options.quick and options.device == "cpu"
+        )
+        arguments = name, batch, path, options.device, effort, found["batches"].get("1")
+        found["batches"][str(batch)] = fresh(networks.measured, *arguments)
+    if not options.quick:
+        _say(f"{name}, memory")
+        found["memory"] = fresh(
+            memory.all_of, name, path, options.device, found["file"]["layers"], found["batches"]["1"]
+        )
+    return found
+
+
+def _check(options: argparse.Namespace) -> int:
+    here = machine.facts(options.device)
+    print(machine.text(here) + "\n", flush=True)
+    effort = (QUICK if options.quick else FULL) | {"peers": False}
+    with tempfile.TemporaryDirectory() as folder:
+
+        def measure(name: str) -> Ratios:
+            path = Path(folder) / f"{name}.pt"
+            if not path.is_file():
+                _say(f"{name}, compiling")
+                fresh(networks.compiled, name, folder, EVERY)
+            _say(name)
+            return ratios(fresh(networks.measured, name, 1, str(path), options.device, effort, None))
+
+        if options.update:
+            write(here["cpu"], {name: measure(name) for name in options.models})
+            print("The baseline is written.")
+            return 0
+        cpu, baseline = read()
+        text, well = check(baseline, measure, options.models)
+    print(text)
+    if cpu != here["cpu"]:
+        print(f"The baseline is of another machine, {cpu}: its ratios may differ from this one's.")
+    return 0 if well else 1
+
+
+def _chosen(options: argparse.Namespace, names: Sequence[str]) -> list[str]:
+    return [name for name in names if name in options.models]
+
+
+def _say(text: str) -> None:
+    print(f"  {text} …", file=sys.stderr, flush=True)
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m benchmarks", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--models", type=lambda text: text.split(","), metavar="NAME,…", help="names of the zoo")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, batch 1, times alone")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
+    parser.add_argument("--read", type=Path, metavar="FILE", help="measure nothing: take what --json wrote")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="write the plot, as PNG")
+    parser.add_argument("--docs", action="store_true", help=f"write docs/{PAGE.name} and its plot")
+    parser.add_argument("--check", action="store_true", help="compare this project's ratios with the baseline")
+    parser.add_argument("--update", action="store_true", help="with --check: make these ratios the baseline")
+    options = parser.parse_args(arguments)
+    options.models = options.models or list(CHECKED if options.check else MODELS)
+    if options.update and not options.check:
+        parser.error("--update belongs to --check")
+    if options.device.startswith("cuda") and not torch.cuda.is_available():
+        parser.error("there is no CUDA device here: leave --device out")
+    return options
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

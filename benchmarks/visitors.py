@@ -1,0 +1,154 @@
+"""The demo in a process of its own, and visitors who ask it over HTTP as a browser does."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+from uuid import uuid4
+
+ROOT = Path(__file__).parent.parent
+HOST = "127.0.0.1"
+SERVE = """
+import sys, app
+from pathlib import Path
+app.launch(app.build(artifacts=Path(sys.argv[1])), server_port=int(sys.argv[2]), quiet=True)
+"""
+
+
+class Server:
+    """The demo with its models in `artifacts`; `started` tells how many seconds it took to the first page."""
+
+    def __init__(self, artifacts: Path) -> None:
+        with socket.socket() as free:
+            free.bind((HOST, 0))
+            self.port = free.getsockname()[1]
+        begin = time.perf_counter()
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", SERVE, str(artifacts), str(self.port)],
+            cwd=ROOT,
+            env=os.environ | {"GRADIO_TEMP_DIR": str(artifacts / "uploads")},
+            stdout=subprocess.DEVNULL,
+        )
+        while not self._answers():
+            if self.process.poll() is not None:
+                raise RuntimeError("the demo did not start: python app.py tells why")
+            time.sleep(0.02)
+        self.started = time.perf_counter() - begin
+
+    def _answers(self) -> bool:
+        try:
+            urlopen(f"http://{HOST}:{self.port}/").close()
+        except URLError:
+            return False
+        return True
+
+    @contextmanager
+    def asleep(self) -> Iterator[None]:
+        """While something else is measured: gradio looks for questions a thousand times a second."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.terminate()
+        self.process.wait()
+
+
+class Visitor:
+    """One browser, on plain sockets: what it does itself takes 2 ms for each question."""
+
+    def __init__(self, port: int) -> None:
+        self.port, self.session = port, uuid4().hex
+        self.config = json.loads(urlopen(f"http://{HOST}:{port}/config").read())
+        self.parts = {part["id"]: part for part in self.config["components"]}
+
+    async def explain(self, photo: bytes) -> float:
+        """Upload a photo, ask for its picture and fetch it; the milliseconds that this took."""
+        begin = time.perf_counter()
+        picture, _ = await self.ask("explain", {0: await self.upload(photo)})
+        await self._http("GET", f"/gradio_api/file={picture['path']}")
+        return (time.perf_counter() - begin) * 1e3
+
+    async def upload(self, photo: bytes) -> dict[str, Any]:
+        """Send a photo; what gradio calls it from then on."""
+        head = f'--line\r\nContent-Disposition: form-data; name="files"; filename="{uuid4().hex}.jpg"\r\n\r\n'
+        body = head.encode() + photo + b"\r\n--line--\r\n"
+        reply = await self._http("POST", "/gradio_api/upload", body, "multipart/form-data; boundary=line")
+        return {"path": json.loads(reply)[0], "meta": {"_type": "gradio.FileData"}}
+
+    async def ask(self, handler: str, values: dict[Any, Any]) -> list[Any]:
+        """Ask a handler of the page; `values` are those of controls, by their elem_id, label or number."""
+        asked = next(entry for entry in self.config["dependencies"] if entry["api_name"] == handler)
+        data = [self._value(number, part, values) for number, part in enumerate(asked["inputs"])]
+        data = data or [values[0], *[None] * 5]
+        body = {"data": data, "fn_index": asked["id"], "session_hash": self.session}
+        await self._http("POST", "/gradio_api/queue/join", json.dumps(body).encode(), "application/json")
+        reader, writer = await self._send("GET", f"/gradio_api/queue/data?session_hash={self.session}")
+        try:
+            while line := await reader.readline():
+                if b"process_completed" in line:
+                    event = json.loads(line[line.index(b"{") :])
+                    if not event["success"]:
+                        raise RuntimeError(f"{handler} failed: {event['output']}")
+                    found: list[Any] = event["output"]["data"]
+                    return found
+        finally:
+            writer.close()
+        raise RuntimeError(f"{handler} was never answered")
+
+    def _value(self, number: int, part: int, values: dict[Any, Any]) -> Any:
+        props = self.parts[part]["props"]
+        for key in (props.get("elem_id"), props.get("label"), number):
+            if key is not None and key in values:
+                return values[key]
+        return props.get("value")
+
+    async def _send(
+        self, method: str, path: str, body: bytes = b"", kind: str = "text/plain"
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection(HOST, self.port, limit=1 << 20)
+        lines = [f"{method} {path} HTTP/1.0", f"Host: {HOST}", f"Content-Type: {kind}"]
+        writer.write("\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body)
+        await writer.drain()
+        return reader, writer
+
+    async def _http(self, *request: Any) -> bytes:
+        reader, writer = await self._send(*request)
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+        if b" 200 " not in head.split(b"\r\n")[0]:
+            raise RuntimeError(f"{request[1]}: {head.decode()}")
+        return body
+
+
+async def crowd(port: int, count: int, photos: list[bytes]) -> dict[str, float]:
+    """`count` visitors at once, each with one photo after the other: questions/s, median and p95 in ms."""
+    waiting, times = list(photos), list[float]()
+
+    async def visit() -> None:
+        visitor = Visitor(port)
+        while waiting:
+            times.append(await visitor.explain(waiting.pop()))
+
+    begin = time.perf_counter()
+    await asyncio.gather(*(visit() for _ in range(count)))
+    throughput = len(photos) / (time.perf_counter() - begin)
+    # The last ones find the queue empty; they are few.
+    p95 = statistics.quantiles(times, n=20, method="inclusive")[-1]
+    return {"throughput": throughput, "median": statistics.median(times), "p95": p95}
