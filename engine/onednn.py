@@ -265,7 +265,8 @@ def fused(
     """A convolution, a sum and a clamp as one call of oneDNN, as far as it has them."""
     rectified = low is not None and low == 0.0 and high is None
     y: Tensor = x
-    if other is not None and over:
+    # Written over in place, a sum with ReLU fails in bfloat16 where `other` is not laid out as the result is.
+    if other is not None and over and other.dtype == torch.float32:
         y = torch.ops.mkldnn._convolution_pointwise_(
             other, x, kernel, bias, padding, stride, dilation, groups, "add", 1.0,
             "relu" if rectified else None, [], None,

@@ -77,6 +77,23 @@ def test_a_convolution_and_its_way_back(kernels: torch.jit.ScriptModule, name: s
     assert kernels.ways[0] == 1 and kernels.ways[1] in (1, 2, 3)
 
 
+@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="oneDNN has no bfloat16 here")
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+@pytest.mark.parametrize("over", [False, True])
+def test_a_sum_and_a_relu_in_bfloat16(
+    kernels: torch.jit.ScriptModule, layout: torch.memory_format, over: bool
+) -> None:
+    x, weight, other = (
+        torch.randn(shape, generator=torch.Generator().manual_seed(0)).bfloat16()
+        for shape in ((1, 16, 8, 8), (16, 16, 3, 3), (1, 16, 8, 8))
+    )
+    given = other.clone().contiguous(memory_format=layout)
+    found = kernels.conv(x, 0, weight, None, [1, 1], [1, 1], [1, 1], 1, given, over, 0.0, None)
+    wanted = (F.conv2d(x.float(), weight.float(), None, 1, 1) + other.float()).relu()
+    assert found.dtype == torch.bfloat16
+    assert (found.float() - wanted).abs().max() <= 1e-2 * wanted.max()
+
+
 def test_stems_go_back_in_phases(kernels: torch.jit.ScriptModule) -> None:
     weight, ct = torch.randn(8, 3, 7, 7), torch.randn(1, 8, 16, 16)
     kernels.conv_back(ct, 0, weight, [2, 2], [3, 3], [1, 1], 1, [1, 1], None, False, None)
