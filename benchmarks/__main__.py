@@ -42,8 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # The page and the plot need the requirements of the benchmarks.
     from benchmarks import plot, report
 
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
+    _keep(result, options)
     if options.plot:
         plot.draw(result, options.plot)
     if options.docs:
@@ -59,6 +58,7 @@ def everything(options: argparse.Namespace) -> Result:
     with tempfile.TemporaryDirectory() as folder:
         for name in options.models:
             result["networks"][name] = _network(name, folder, options)
+            _keep(result, options)
         if options.quick:
             return result
         result["bfloat16"] = {"times": {}, "cosines": {}}
@@ -68,6 +68,7 @@ def everything(options: argparse.Namespace) -> Result:
             result["bfloat16"]["times"][name] = fresh(bfloat16.times, name, last, folder, options.device)
         if bfloat16.EMBEDDED in options.models:
             result["bfloat16"]["cosines"] = fresh(bfloat16.cosines)
+        _keep(result, options)
         result["growth"] = {}
         for name in _chosen(options, growth.MODELS):
             _say(f"{name}, growth")
@@ -80,6 +81,12 @@ def everything(options: argparse.Namespace) -> Result:
         _say("the demo")
         result["demo"] = fresh(demo.measure)
     return result
+
+
+def _keep(result: Result, options: argparse.Namespace) -> None:
+    """Write what there is: a run that is cut short is not lost."""
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def _network(name: str, folder: str, options: argparse.Namespace) -> dict[str, Any]:
