@@ -21,10 +21,11 @@ import numpy as np
 import skimage.data
 import torch
 
-from benchmarks.visitors import ROOT, Server, Visitor, crowd
-from engine import METHODS, load_photo
+from benchmarks.process import ROOT
+from benchmarks.visitors import Server, Visitor, crowd
+from engine import load_photo
 from ui.question import Question
-from ui.studio import LARGE, Studio, encode
+from ui.studio import LARGE, Studio, encode, methods_of_a_pass
 
 MODEL = "efficientnet_lite0"
 SIZES = {"1024 px": (680, 1024), "12 megapixels": (3000, 4000)}  # height and width of a photo
@@ -34,10 +35,11 @@ BOUNDS = {"beside": 60.0, "change": 50.0, "warm": 6.0, "cold": 10.0, "share": 0.
 # In a process of its own: where the main thread has had a team of OpenMP threads, those of others are slow.
 OWN = """
 import sys, threading, time, torch
-from engine import METHODS, load
+from engine import load
+from ui.studio import methods_of_a_pass
 explainer, cores, seconds = load(sys.argv[1]), torch.get_num_threads(), float(sys.argv[2])
 photo, asked = torch.zeros(680, 1024, 3, dtype=torch.uint8), [0] * cores
-methods = [name for name in explainer.methods if not METHODS[name].times]
+methods = methods_of_a_pass(explainer)
 ready, begin = threading.Barrier(cores + 1), []
 
 def ask():
@@ -156,7 +158,7 @@ def _stages(folder: Path, height: int, width: int) -> dict[str, float]:
     """Median ms of what lies between a photo's file and the picture's, as the demo does it."""
     studio, times = Studio(folder / "views", folder), dict[str, list[float]]()
     explainer = studio.open(MODEL, "default").explainer
-    methods = [name for name in explainer.methods if not METHODS[name].times]
+    methods = methods_of_a_pass(explainer)
 
     def timed(stage: str, work: Callable[[], Any]) -> Any:
         begin = time.perf_counter()

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
+from benchmarks.allocator import keep_memory
 from benchmarks.questions import question
 from benchmarks.tools import OURS, PEERS, ours
 from engine import load
-from engine.memory import keep_memory
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 CALLS = 2  # the first call also fills the caches that later ones live with

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from engine.memory import keep_memory
+from benchmarks.allocator import keep_memory
 
 ROOT = Path(__file__).parent.parent
 REPLY = "import sys; from benchmarks.process import reply; reply(*sys.argv[1:])"

@@ -17,7 +17,8 @@ from urllib.error import URLError
 from urllib.request import urlopen
 from uuid import uuid4
 
-ROOT = Path(__file__).parent.parent
+from benchmarks.process import ROOT
+
 HOST = "127.0.0.1"
 SERVE = """
 import sys, app

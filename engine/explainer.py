@@ -81,28 +81,29 @@ class Explainer:
 
         layer: index or name; image methods ignore it. Raises ValueError for unknown names and wrong shapes.
         """
-        self._admit(x, seed, [method])
+        self._admit(x, [method], seed)
         index = self._index(method, layer)
         with self._asking() as net:
             return net.explain(x, seed, method, index)  # type: ignore[no-any-return]
 
     def answer(
-        self, x: Tensor, targets: Sequence[int] | None, method: str, layer: int | str = -1
+        self, x: Tensor, targets: Sequence[int | str] | None, method: str, layer: int | str = -1
     ) -> tuple[Tensor, Tensor]:
         """Logits [N, K] and what `explain` gives, from one forward pass.
 
-        targets: the class of each image, -1 for its top one; None for the top one of each.
+        targets: the class of each image, by index or name, -1 for its top one; None for the top one of each.
         """
-        classes = self._admit_classes(x, targets, [method])
-        index = self._index(method, layer)
+        self._admit(x, [method])
+        classes, index = self._classes(x, targets), self._index(method, layer)
         with self._asking() as net:
             return net.answer(x, classes, method, index)  # type: ignore[no-any-return]
 
     def answers(
-        self, x: Tensor, targets: Sequence[int] | None, methods: Sequence[str]
+        self, x: Tensor, targets: Sequence[int | str] | None, methods: Sequence[str]
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Logits [N, K] and what `survey` gives, from one forward pass; targets as in `answer`."""
-        classes = self._admit_classes(x, targets, methods)
+        self._admit(x, methods)
+        classes = self._classes(x, targets)
         with self._asking() as net:
             logits, answers = net.answers(x, classes, list(methods))
         return logits, dict(zip(methods, answers, strict=True))
@@ -118,7 +119,7 @@ class Explainer:
 
     def sweep(self, x: Tensor, seed: Tensor, method: str) -> Tensor:
         """A layer method at every layer, from one pass: [N, L, S, S], or [N, L, C, S, S] for Guided Grad-CAM."""
-        self._admit(x, seed, [method])
+        self._admit(x, [method], seed)
         if self._at(method) == "image":
             raise ValueError(f"{method} explains the image and has no layers; use explain")
         with self._asking() as net:
@@ -126,7 +127,7 @@ class Explainer:
 
     def survey(self, x: Tensor, seed: Tensor, methods: Sequence[str]) -> dict[str, Tensor]:
         """Several methods from one forward pass: for each what `explain` or `sweep` gives."""
-        self._admit(x, seed, methods)
+        self._admit(x, methods, seed)
         with self._asking() as net:
             answers = net.survey(x, seed, list(methods))
         return dict(zip(methods, answers, strict=True))
@@ -134,7 +135,7 @@ class Explainer:
     def probe(self, x: Tensor, seed: Tensor, gate: str) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor]:
         """The raw values: logits, primals and cotangents of the layers, and the cotangent at the image (empty
         where no method of this file reads it there)."""
-        self._admit(x, seed, [])
+        self._admit(x, [], seed)
         if gate not in self.gates:
             raise ValueError(f"no gate is called {gate!r}; this file has {', '.join(self.gates)}")
         with self._asking() as net:
@@ -193,26 +194,24 @@ class Explainer:
             raise ValueError(f"{method} has one layer, {self.layers[self.module.pooled]!r}; ask for it or for -1")
         return index
 
-    def _admit_classes(self, x: Tensor, targets: Sequence[int] | None, methods: Sequence[str]) -> Tensor:
+    def _classes(self, x: Tensor, targets: Sequence[int | str] | None) -> Tensor:
         """The classes asked for, int64 [N, 1]."""
-        asked = [-1] * len(x) if targets is None else list(targets)
-        for target in asked:
-            if target != -1:
-                self.class_index(target)
-        self._admit(x, x.new_empty(len(asked), self.manifest["classes"]), methods)
+        asked = [-1] * len(x) if targets is None else [t if t == -1 else self.class_index(t) for t in targets]
+        if len(asked) != len(x):
+            raise ValueError(f"{len(asked)} targets for {len(x)} images")
         return torch.tensor(asked, device=x.device)[:, None]
 
     def _at(self, method: str) -> str:
         return next(str(entry["at"]) for entry in self.manifest["methods"] if entry["name"] == method)
 
-    def _admit(self, x: Tensor, seed: Tensor, methods: Sequence[str]) -> None:
+    def _admit(self, x: Tensor, methods: Sequence[str], seed: Tensor | None = None) -> None:
+        """Raise ValueError unless the question fits the network."""
         channels, (height, width) = len(self.geometry.mean), self.geometry.crop
         if x.ndim != 4 or tuple(x.shape[1:]) != (channels, height, width):
             raise ValueError(f"x is {list(x.shape)}, this network takes [N, {channels}, {height}, {width}]")
-        if tuple(seed.shape) != (x.shape[0], self.manifest["classes"]):
-            raise ValueError(
-                f"seed is {list(seed.shape)}, for these images it is [{x.shape[0]}, {self.manifest['classes']}]"
-            )
+        wanted = [len(x), self.manifest["classes"]]
+        if seed is not None and list(seed.shape) != wanted:
+            raise ValueError(f"seed is {list(seed.shape)}, for these images it is {wanted}")
         for method in methods:
             if method in self.manifest["absent"]:
                 raise ValueError(f"{method} does not apply to this network: {self.manifest['absent'][method]}")

@@ -8,7 +8,7 @@ A call has a number, the same wherever the listing makes that call with that ker
 """
 
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -28,43 +28,42 @@ def _interface(declaration: Any) -> Any:
         return torch.jit.interface(declaration)
 
 
+class How(NamedTuple):
+    """The steps of a convolution along height and width; a forward one has no `output_padding`."""
+
+    stride: list[int]
+    padding: list[int]
+    output_padding: list[int]
+    dilation: list[int]
+    groups: int
+
+
+class Then(NamedTuple):
+    """What is done with a result: clamp(result + other, low, high), of which any part may be None.
+
+    over: the answer may take the place of `other`, which nobody reads any more.
+    """
+
+    other: Tensor | None
+    over: bool
+    low: float | None
+    high: float | None
+
+
 @_interface
 class Kernels(nn.Module):
-    """What a listing asks for. Each result is the caller's own, and may have been written over `other`."""
+    """What a listing asks for. Each result is the caller's own."""
 
     def conv(  # type: ignore[empty-body]
-        self,
-        x: Tensor,
-        call: int,
-        weight: Tensor,
-        bias: Tensor | None,
-        stride: list[int],
-        padding: list[int],
-        dilation: list[int],
-        groups: int,
-        other: Tensor | None,
-        over: bool,
-        low: float | None,
-        high: float | None,
+        self, x: Tensor, call: int, weight: Tensor, bias: Tensor | None, how: How, then: Then
     ) -> Tensor:
-        """clamp(conv2d(x, weight, bias, …) + other, low, high); `over`: the result may take the place of other."""
+        """conv2d(x, weight, bias, …), and what is done then."""
         pass  # noqa: PIE790 - the decorator asks for it
 
     def conv_back(  # type: ignore[empty-body]
-        self,
-        ct: Tensor,
-        call: int,
-        weight: Tensor,
-        stride: list[int],
-        padding: list[int],
-        output_padding: list[int],
-        groups: int,
-        dilation: list[int],
-        other: Tensor | None,
-        over: bool,
-        low: float | None,
+        self, ct: Tensor, call: int, weight: Tensor, how: How, then: Then
     ) -> Tensor:
-        """max(conv_transpose2d(ct, weight, …) + other, low), the way back through a convolution."""
+        """conv_transpose2d(ct, weight, …), the way back through a convolution, and what is done then."""
         pass  # noqa: PIE790 - the decorator asks for it
 
     def linear_back(self, ct: Tensor, weight: Tensor) -> Tensor:  # type: ignore[empty-body]
@@ -76,52 +75,35 @@ class Plain(nn.Module):
     """`Kernels` in ATen."""
 
     @torch.jit.export
-    def conv(
-        self,
-        x: Tensor,
-        call: int,
-        weight: Tensor,
-        bias: Tensor | None,
-        stride: list[int],
-        padding: list[int],
-        dilation: list[int],
-        groups: int,
-        other: Tensor | None,
-        over: bool,
-        low: float | None,
-        high: float | None,
-    ) -> Tensor:
+    def conv(self, x: Tensor, call: int, weight: Tensor, bias: Tensor | None, how: How, then: Then) -> Tensor:
         """As `Kernels.conv`."""
-        y = torch.conv2d(x, weight, bias, stride, padding, dilation, groups)
-        if other is not None:
-            y.add_(other)
-        return clamped(y, low, high)
+        y = torch.conv2d(x, weight, bias, how.stride, how.padding, how.dilation, how.groups)
+        return finished(y, then)
 
     @torch.jit.export
-    def conv_back(
-        self,
-        ct: Tensor,
-        call: int,
-        weight: Tensor,
-        stride: list[int],
-        padding: list[int],
-        output_padding: list[int],
-        groups: int,
-        dilation: list[int],
-        other: Tensor | None,
-        over: bool,
-        low: float | None,
-    ) -> Tensor:
+    def conv_back(self, ct: Tensor, call: int, weight: Tensor, how: How, then: Then) -> Tensor:
         """As `Kernels.conv_back`."""
-        back = torch.conv_transpose2d(ct, weight, None, stride, padding, output_padding, groups, dilation)
-        if other is not None:
-            back.add_(other)
-        return clamped(back, low, None)
+        return finished(transposed(ct, weight, how), then)
 
     @torch.jit.export
     def linear_back(self, ct: Tensor, weight: Tensor) -> Tensor:
         """As `Kernels.linear_back`."""
         return torch.matmul(ct, weight)
+
+
+def transposed(ct: Tensor, weight: Tensor, how: How) -> Tensor:
+    """The adjoint of a convolution, in ATen."""
+    return torch.conv_transpose2d(
+        ct, weight, None, how.stride, how.padding, how.output_padding, how.groups, how.dilation
+    )
+
+
+def finished(y: Tensor, then: Then) -> Tensor:
+    """Do in place what is to be done then."""
+    other = then.other
+    if other is not None:
+        y.add_(other)
+    return clamped(y, then.low, then.high)
 
 
 def clamped(y: Tensor, low: float | None, high: float | None) -> Tensor:

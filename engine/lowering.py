@@ -17,7 +17,7 @@ from torch import Tensor, fx
 from engine.answers import Answers
 from engine.compiler import Compiled
 from engine.geometry import Geometry
-from engine.kernels import Plain, scripted
+from engine.kernels import How, Plain, Then, scripted
 from engine.methods import IMAGE, METHODS, Method
 from engine.program import Program, ProgramError, aten
 from engine.render import heatmap
@@ -239,7 +239,7 @@ def _define(source: str) -> dict[str, Any]:
     """Run generated source so that inspect, and with it TorchScript, finds its text."""
     filename = f"<convlens listing {next(_serial)}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-    namespace: dict[str, Any] = {"torch": torch, "aten": aten, "Tensor": Tensor}
+    namespace: dict[str, Any] = {"torch": torch, "aten": aten, "Tensor": Tensor, "How": How, "Then": Then}
     namespace |= {method.read.__name__: method.read for method in METHODS.values()}
     given = set(namespace)
     exec(compile(source, filename, "exec"), namespace)  # the text is ours: names are identifiers, literals repr

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.kernels import clamped, scripted
+from engine.kernels import How, Then, clamped, finished, scripted, transposed
 
 PRECISIONS = (torch.float32, torch.bfloat16)
 
@@ -71,73 +71,40 @@ class Packed(nn.Module):
         self.sealed = True
 
     @torch.jit.export
-    def conv(
-        self,
-        x: Tensor,
-        call: int,
-        weight: Tensor,
-        bias: Tensor | None,
-        stride: list[int],
-        padding: list[int],
-        dilation: list[int],
-        groups: int,
-        other: Tensor | None,
-        over: bool,
-        low: float | None,
-        high: float | None,
-    ) -> Tensor:
+    def conv(self, x: Tensor, call: int, weight: Tensor, bias: Tensor | None, how: How, then: Then) -> Tensor:
         """As `Kernels.conv`."""
         if self.ways[call] == 0 and not self.sealed:
-            self.lay_out(call, x, weight, stride, padding, dilation, groups)
+            self.lay_out(call, x, weight, how)
             self.ways[call] = 1
         kernel = weight if self.ways[call] == 0 else self.layout(call, x)
-        return fused(x, kernel, bias, stride, padding, dilation, groups, other, over, low, high)
+        return fused(x, kernel, bias, how, then)
 
     @torch.jit.export
-    def conv_back(
-        self,
-        ct: Tensor,
-        call: int,
-        weight: Tensor,
-        stride: list[int],
-        padding: list[int],
-        output_padding: list[int],
-        groups: int,
-        dilation: list[int],
-        other: Tensor | None,
-        over: bool,
-        low: float | None,
-    ) -> Tensor:
+    def conv_back(self, ct: Tensor, call: int, weight: Tensor, how: How, then: Then) -> Tensor:
         """As `Kernels.conv_back`: at stride 1 a convolution with the turned kernel, at others a transposed one;
         to few channels, as an image has, a convolution for each phase of the stride."""
         if self.ways[call] == 0 and not self.sealed:
-            self.lay_out_back(call, ct, weight, stride, padding, output_padding, groups, dilation)
+            self.lay_out_back(call, ct, weight, how)
         way, kernel = self.ways[call], self.layout(call, ct)
         if way == 2:
-            turned = [dilation[i] * (weight.shape[i + 2] - 1) - padding[i] for i in range(2)]
-            return fused(ct, kernel, None, stride, turned, dilation, groups, other, over, low, None)
+            return fused(ct, kernel, None, turned(weight, how), then)
         if way == 3:
-            back = self.in_phases(ct, call, weight, stride[0], padding, output_padding)
+            back = self.in_phases(ct, call, weight, how)
         elif way == 1:
             back = torch.ops.mkldnn._convolution_transpose_pointwise(
-                ct, kernel, None, padding, output_padding, stride, dilation, groups, "none", [], ""
-            )
+                ct, kernel, None, how.padding, how.output_padding, how.stride, how.dilation, how.groups,
+                "none", [], "",
+            )  # fmt: skip
         else:
-            back = torch.conv_transpose2d(ct, weight, None, stride, padding, output_padding, groups, dilation)
-        if other is not None:
-            back.add_(other)
-        return clamped(back, low, None)
+            back = transposed(ct, weight, how)
+        return finished(back, then)
 
-    def in_phases(
-        self, ct: Tensor, call: int, weight: Tensor, stride: int, padding: list[int], output_padding: list[int]
-    ) -> Tensor:
+    def in_phases(self, ct: Tensor, call: int, weight: Tensor, how: How) -> Tensor:
         """All pixels of one phase of the stride are a convolution of their own: few channels become many."""
-        around, before = self.around[call], self.before[call]
-        phases = torch.ops.mkldnn._convolution_pointwise(
-            ct, self.layout(call, ct), None, [around, around], [1, 1], [1, 1], 1, "none", [], ""
-        )
+        stride, before = how.stride[0], self.before[call]
+        phases = fused(ct, self.layout(call, ct), None, padded(self.around[call]), Then(None, False, None, None))
         height, width = [
-            (ct.shape[i + 2] - 1) * stride - 2 * padding[i] + weight.shape[i + 2] + output_padding[i]
+            (ct.shape[i + 2] - 1) * stride - 2 * how.padding[i] + weight.shape[i + 2] + how.output_padding[i]
             for i in range(2)
         ]
         rows, columns = (height + stride - 1) // stride, (width + stride - 1) // stride
@@ -148,70 +115,50 @@ class Packed(nn.Module):
         """A kernel as it suits the number of images: in another layout it would be laid out anew at each call."""
         return self.single[call] if x.shape[0] == 1 else self.several[call]
 
-    def lay_out(
-        self,
-        call: int,
-        x: Tensor,
-        weight: Tensor,
-        stride: list[int],
-        padding: list[int],
-        dilation: list[int],
-        groups: int,
-    ) -> None:
+    def lay_out(self, call: int, x: Tensor, weight: Tensor, how: How) -> None:
         """Lay out the kernel of a convolution of x."""
-        size = x.shape[1:]
-        one, two = [
-            torch.ops.mkldnn._reorder_convolution_weight(
-                weight, padding, stride, dilation, groups, [images, size[0], size[1], size[2]]
+        shape = list(x.shape)
+        layouts: list[Tensor] = []
+        for images in range(1, 3):
+            shape[0] = images
+            layouts.append(
+                torch.ops.mkldnn._reorder_convolution_weight(
+                    weight, how.padding, how.stride, how.dilation, how.groups, shape
+                )
             )
-            for images in [1, 2]
-        ]
-        self.keep(call, one, two)
+        self.keep(call, layouts)
 
-    def keep(self, call: int, one: Tensor, two: Tensor) -> None:
-        """Keep a kernel in both layouts, once where they are the same, as they mostly are."""
-        kinds = [torch.ops.mkldnn._get_mkldnn_serialized_md(kernel) for kernel in [one, two]]
-        self.single[call] = one
-        self.several[call] = one if torch.equal(kinds[0], kinds[1]) else two
+    def keep(self, call: int, layouts: list[Tensor]) -> None:
+        """Keep a kernel as it suits one image and several, once where that is the same, as it mostly is."""
+        kinds = [torch.ops.mkldnn._get_mkldnn_serialized_md(kernel) for kernel in layouts]
+        self.single[call] = layouts[0]
+        self.several[call] = layouts[0] if torch.equal(kinds[0], kinds[1]) else layouts[1]
 
-    def lay_out_back(
-        self,
-        call: int,
-        ct: Tensor,
-        weight: Tensor,
-        stride: list[int],
-        padding: list[int],
-        output_padding: list[int],
-        groups: int,
-        dilation: list[int],
-    ) -> None:
+    def lay_out_back(self, call: int, ct: Tensor, weight: Tensor, how: How) -> None:
         """Choose the way back, and lay out its kernel."""
-        out, inputs, size = weight.shape[0], weight.shape[1], weight.shape[2:]
-        spare = [dilation[i] * (size[i] - 1) - padding[i] for i in range(2)]
-        if stride == [1, 1] and output_padding == [0, 0] and min(spare) >= 0:
-            turned = weight.flip([2, 3]).reshape(groups, out // groups, inputs, size[0], size[1])
-            turned = turned.transpose(1, 2).reshape(groups * inputs, out // groups, size[0], size[1])
-            self.lay_out(call, ct, turned.contiguous(), stride, spare, dilation, groups)
+        out, inputs, size, groups = weight.shape[0], weight.shape[1], weight.shape[2:], how.groups
+        stride, padding, output_padding = how.stride, how.padding, how.output_padding
+        if stride == [1, 1] and output_padding == [0, 0] and min(turned(weight, how).padding) >= 0:
+            kernel = weight.flip([2, 3]).reshape(groups, out // groups, inputs, size[0], size[1])
+            kernel = kernel.transpose(1, 2).reshape(groups * inputs, out // groups, size[0], size[1])
+            self.lay_out(call, ct, kernel.contiguous(), turned(weight, how))
             self.ways[call] = 2
             return
         few = inputs * stride[0] * stride[1] <= self.lanes and groups == 1
         square = stride[0] == stride[1] and size[0] == size[1] and padding[0] == padding[1]
-        if few and square and stride[0] > 1 and dilation == [1, 1] and output_padding[0] == output_padding[1]:
+        if few and square and stride[0] > 1 and how.dilation == [1, 1] and output_padding[0] == output_padding[1]:
             self.lay_out_phases(call, ct, weight, stride[0], padding[0], output_padding[0])
             return
-        one, two = [
-            torch.ops.mkldnn._reorder_convolution_transpose_weight(
-                weight,
-                padding,
-                output_padding,
-                stride,
-                dilation,
-                groups,
-                [images, ct.shape[1], ct.shape[2], ct.shape[3]],
+        shape = list(ct.shape)
+        layouts: list[Tensor] = []
+        for images in range(1, 3):
+            shape[0] = images
+            layouts.append(
+                torch.ops.mkldnn._reorder_convolution_transpose_weight(
+                    weight, padding, output_padding, stride, how.dilation, groups, shape
+                )
             )
-            for images in [1, 2]
-        ]
-        self.keep(call, one, two)
+        self.keep(call, layouts)
         self.ways[call] = 1
 
     def lay_out_phases(
@@ -231,8 +178,7 @@ class Packed(nn.Module):
         kernel = seen[:, :, middle + lowest : middle + highest + 1, middle + lowest : middle + highest + 1]
         after = -lowest + (size - 2 * padding + output_padding + stride - 1) // stride - 1
         around = max(highest, after)
-        kernel = kernel.flip([2, 3]).transpose(0, 1).contiguous()
-        self.lay_out(call, ct, kernel, [1, 1], [around, around], [1, 1], 1)
+        self.lay_out(call, ct, kernel.flip([2, 3]).transpose(0, 1).contiguous(), padded(around))
         self.around[call], self.before[call] = around, around - highest
         self.ways[call] = 3
 
@@ -243,48 +189,49 @@ class Packed(nn.Module):
         if ct.shape[0] > 1 or weight.numel() < self.large or weight.dtype != torch.float32:
             return torch.matmul(ct, weight)
         rows = ct[0].nonzero()[:, 0]
-        ends = torch.arange(self.bags) * ((rows.shape[0] + self.bags - 1) // self.bags)
-        if rows.shape[0] < self.bags:
-            return torch.matmul(ct, weight)
-        return torch.embedding_bag(weight, rows, ends, False, 0, False, ct[0][rows])[0].sum(0, keepdim=True)
+        count = rows.shape[0]
+        if count == 0:
+            return ct.new_zeros(1, weight.shape[1])
+        starts = (torch.arange(self.bags) * ((count + self.bags - 1) // self.bags)).clamp(max=count)
+        return torch.embedding_bag(weight, rows, starts, False, 0, False, ct[0][rows])[0].sum(0, keepdim=True)
 
 
-def fused(
-    x: Tensor,
-    kernel: Tensor,
-    bias: Tensor | None,
-    stride: list[int],
-    padding: list[int],
-    dilation: list[int],
-    groups: int,
-    other: Tensor | None,
-    over: bool,
-    low: float | None,
-    high: float | None,
-) -> Tensor:
-    """A convolution, a sum and a clamp as one call of oneDNN, as far as it has them."""
+def turned(weight: Tensor, how: How) -> How:
+    """The convolution with the turned kernel that goes back through one at stride 1."""
+    padding = [how.dilation[i] * (weight.shape[i + 2] - 1) - how.padding[i] for i in range(2)]
+    return How(how.stride, padding, how.output_padding, how.dilation, how.groups)
+
+
+def padded(padding: int) -> How:
+    """A plain convolution, with padding on all sides."""
+    return How([1, 1], [padding, padding], [0, 0], [1, 1], 1)
+
+
+def fused(x: Tensor, kernel: Tensor, bias: Tensor | None, how: How, then: Then) -> Tensor:
+    """A convolution, and what is done then, as one call of oneDNN as far as it has that."""
+    other, low, high = then.other, then.low, then.high
     rectified = low is not None and low == 0.0 and high is None
-    y: Tensor = x
     # Written over in place, a sum with ReLU fails in bfloat16 where `other` is not laid out as the result is.
-    if other is not None and over and other.dtype == torch.float32:
-        y = torch.ops.mkldnn._convolution_pointwise_(
-            other, x, kernel, bias, padding, stride, dilation, groups, "add", 1.0,
+    if other is not None and then.over and other.dtype == torch.float32:
+        y: Tensor = torch.ops.mkldnn._convolution_pointwise_(
+            other, x, kernel, bias, how.padding, how.stride, how.dilation, how.groups, "add", 1.0,
             "relu" if rectified else None, [], None,
         )  # fmt: skip
     elif other is not None:
         y = torch.ops.mkldnn._convolution_pointwise(
-            x, other, kernel, bias, padding, stride, dilation, groups, "add", 1.0,
+            x, other, kernel, bias, how.padding, how.stride, how.dilation, how.groups, "add", 1.0,
             "relu" if rectified else None, [], None,
         )  # fmt: skip
     elif low is not None and high is not None:
         # oneDNN's op takes numbers of any type or none, which only `item` and a choice make here.
-        bottom = torch.tensor(low).item() if groups else None
-        top = torch.tensor(high).item() if groups else None
+        bottom = torch.tensor(low).item() if how.groups else None
+        top = torch.tensor(high).item() if how.groups else None
         return torch.ops.mkldnn._convolution_pointwise(  # type: ignore[no-any-return]
-            x, kernel, bias, padding, stride, dilation, groups, "hardtanh", [bottom, top], ""
+            x, kernel, bias, how.padding, how.stride, how.dilation, how.groups, "hardtanh", [bottom, top], ""
         )
     else:
         y = torch.ops.mkldnn._convolution_pointwise(
-            x, kernel, bias, padding, stride, dilation, groups, "relu" if rectified else "none", [], ""
-        )
+            x, kernel, bias, how.padding, how.stride, how.dilation, how.groups,
+            "relu" if rectified else "none", [], "",
+        )  # fmt: skip
     return y if rectified else clamped(y, low, high)

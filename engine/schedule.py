@@ -119,7 +119,7 @@ def _follower(step: Step, step_of: dict[fx.Node, Step], kept: set[fx.Node]) -> S
         plain = len(node.args) == 2 and not node.kwargs and len(others) == 1 and isinstance(others[0], fx.Node)
         return reader if plain and _alike(others[0], value) and _alike(node, value) else None
     back = step.nodes[0].target is aten.conv_transpose2d
-    if node.target in ((aten.relu,) if back else CLAMPS):
+    if node.target in ((aten.relu,) if back else CLAMPS) and not node.kwargs:
         hoisted = reader.stage is not None and step.stage is not None and reader.stage[0] == step.stage[0]
         return reader if reader.stage == step.stage or hoisted else None
     return None
@@ -170,8 +170,9 @@ def _may_go_over(step: Step) -> Iterator[fx.Node]:
 def ends(node: fx.Node) -> tuple[float | None, float | None]:
     """Between which ends a call clamps: none for one that is no clamp."""
     if node.target is aten.hardtanh:
-        low, high = [*node.args[1:], -1.0, 1.0][:2] if len(node.args) == 1 else node.args[1:3]
-        return float(low), float(high)  # type: ignore[arg-type]
+        given: tuple[Any, ...] = node.args[1:]
+        low, high = given + (-1.0, 1.0)[len(given) :]
+        return float(low), float(high)
     return (0.0, 6.0 if node.target is aten.relu6 else None) if node.target in CLAMPS else (None, None)
 
 

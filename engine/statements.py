@@ -25,7 +25,7 @@ def statements(program: Program, step: Step, calls: Calls) -> list[str]:
     fast = quickly(program, step, calls)
     if not step.inside:
         return fast
-    plain = [line for node in step.nodes for line in _call(program, node, calls)]
+    plain = [line for node in step.nodes for line in quickly(program, Step([node]), calls)]
     skipped = [f"{node.name} = nothing" for node in step.nodes[:-1]]
     read = " or ".join(f"first <= {index} and {index} <= last" for index in sorted(step.inside))
     return [*block(read, plain), *block("", [*fast, *skipped])]
@@ -48,10 +48,6 @@ def quickly(program: Program, step: Step, calls: Calls) -> list[str]:
     return [f"{node.name} = {text}"]
 
 
-def _call(program: Program, node: fx.Node, calls: Calls) -> list[str]:
-    return quickly(program, Step([node]), calls)
-
-
 def _convolution(
     name: str, node: fx.Node, calls: Calls, other: str, over: bool, low: float | None, high: float | None
 ) -> str:
@@ -65,16 +61,11 @@ def _convolution(
     weight = values["weight"]
     call = calls.setdefault((node.target, str(weight), str(steps), groups), len(calls))
     x, kernel, bias = (literal(values.get(key)) for key in ("input", "weight", "bias"))
-    stride, padding, output_padding, dilation = (literal(step) for step in steps.values())
+    how = f"How({', '.join(map(literal, steps.values()))}, {groups})"
+    then = f"Then({other}, {over}, {low}, {high})"
     if node.target is aten.conv2d:
-        return (
-            f"{name} = self.kernels.conv({x}, {call}, {kernel}, {bias}, {stride}, {padding}, {dilation}, "
-            f"{groups}, {other}, {over}, {low}, {high})"
-        )
-    return (
-        f"{name} = self.kernels.conv_back({x}, {call}, {kernel}, {stride}, {padding}, {output_padding}, "
-        f"{groups}, {dilation}, {other}, {over}, {low})"
-    )
+        return f"{name} = self.kernels.conv({x}, {call}, {kernel}, {bias}, {how}, {then})"
+    return f"{name} = self.kernels.conv_back({x}, {call}, {kernel}, {how}, {then})"
 
 
 def block(condition: str, lines: Iterable[str]) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-    {"program", "gates", "geometry", "render", "photo", "weights", "archive", "kernels", "memory", "published"},
+    {"program", "gates", "geometry", "render", "photo", "weights", "archive", "kernels", "published"},
     {"vjps", "axes", "timm_models", "filling", "overlay", "constants", "exporting", "spellings", "onednn"},
     {"layers", "zoo", "schedule"},
     {"activations", "moves", "norms", "pooling", "products", "resampling", "switches", "fold", "methods"},

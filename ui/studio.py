@@ -141,7 +141,7 @@ class Studio:
             x = explainer.preprocess(torch.from_numpy(photo.pixels))
             if question.contrast is not None:
                 return explainer.forward(x), {}
-            return explainer.answers(x, [target], _methods(explainer))
+            return explainer.answers(x, [target], methods_of_a_pass(explainer))
 
         def make() -> Values:
             logits, maps = self.cores.run(run)
@@ -160,7 +160,7 @@ class Studio:
         def run() -> Attributions:
             x = explainer.preprocess(torch.from_numpy(photo.pixels))
             seed = explainer.one_hot(target) if contrast is None else explainer.contrast(target, contrast)
-            return _arrays(explainer.survey(x, seed, _methods(explainer)))
+            return _arrays(explainer.survey(x, seed, methods_of_a_pass(explainer)))
 
         return self._passes.get(_key(question, photo), lambda: self.cores.run(run))
 
@@ -170,7 +170,7 @@ def _key(question: Question, photo: Photo) -> tuple[Any, ...]:
     return photo.key, question.model, question.weights, question.target, question.contrast
 
 
-def _methods(explainer: Explainer) -> list[str]:
+def methods_of_a_pass(explainer: Explainer) -> list[str]:
     """The methods that a pass answers: products of two are left out, and multiplied when they are looked at."""
     return [name for name in explainer.methods if not METHODS[name].times]
 
