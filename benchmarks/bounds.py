@@ -147,7 +147,7 @@ def _cosine(method: str) -> Callable[[Result], Measured]:
 
 def _guided_memory(result: Result) -> Measured:
     return _most(
-        (memory["guided_backprop"][OURS]["rise"] / memory["guided_backprop"]["captum"]["rise"], MODELS[name].title)
+        (memory["guided_backprop"][OURS]["peak"] / memory["guided_backprop"]["captum"]["peak"], MODELS[name].title)
         for name, memory in _memories(result)
         if "captum" in memory["guided_backprop"]
     )

@@ -91,7 +91,7 @@ def _call(cells: Cells, memory: dict[str, Any], task: str, tool: str) -> str:
         str(times["calls"]),
         f"{times['median'] / forward:.2f}",
         f"{times['median'] / other[1]:.2f}" if other else "",
-        f"{peak['rise'] / 1e6:.0f}" if peak else "",
+        f"{peak['peak'] / 1e6:.0f}, of it {peak['rise'] / 1e6:.0f}" if peak else "",
     ]
     return f"| {TASKS.get(task, 'forward pass')} | {title} | {' | '.join(numbers)} |"
 
@@ -137,11 +137,11 @@ BOUNDS = """What the project has set itself, for two cores with AVX-512, float32
 CALLS = """All calls of a network ran in one process, interleaved, each round in an order of its own, after a
 warm-up. A call that takes long runs in fewer rounds. *Spread*: the distance between the quartiles over the
 median. *F* and *fastest other*: the median over that of the fastest forward pass, and over that of the fastest
-other tool. *Peak memory*: how far a process that did only this rose above what it held after one forward pass.
+other tool. *Peak memory*: that of a process that did only this, and how much of it came after one forward pass.
 
 Each tool has weights that ask for no gradient, which spares grad-cam more than half of its time, the layout
-that is faster for it, and an allocator that keeps what is freed (`engine/memory.py`), as all others have. No
-other tool does *every layer* in one call. Shown is what their users can do: torchcam's Grad-CAM of all layers
+that is faster for it, and an allocator that keeps what is freed, as all others have (`benchmarks/allocator.py`).
+No other tool does *every layer* in one call. Shown is what their users can do: torchcam's Grad-CAM of all layers
 from one pass, captum's guided backprop from another, and their product; the same from grad-cam alone, whose
 average over layers is left out; captum alone, with a forward and a backward pass for each layer, estimated from
 three (≈, without resizing and product). The handbook loop (a new Grad-CAM and a new guided pass for each of the

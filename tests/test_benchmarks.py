@@ -344,7 +344,7 @@ def test_the_page_renders() -> None:
     page = report.page(result(), "performance.png")
     for wanted in (
         "VGG16 | 1 | 100.0 ms | **1.05 F**, 1.43 times as fast as captum",
-        "| every layer | **ConvLens** | 300.0 | 270.0 | 5% | 9 | 3.00 | 0.50 | 0 |",
+        "| every layer | **ConvLens** | 300.0 | 270.0 | 5% | 9 | 3.00 | 0.50 | 0, of it 0 |",
         "≈ 9000.0",
         "(performance.png)",
         "| **no** |",
