@@ -54,7 +54,9 @@ def _panel(panel: Axes, result: Result, names: list[str], task: str) -> None:
                 panel.text(limit * 0.985, y, f"{passes:.0f} →", ha="right", color="white", **style)
             else:
                 bold = {"weight": "bold", "color": INK} if tool == OURS else {"color": PALE}
-                panel.text(passes + limit * 0.012, y, f"{passes:.2f}", ha="left", **style | bold)
+                # On white: the line of one forward pass would run through a number beside it.
+                clear = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
+                panel.text(passes + limit * 0.014, y, f"{passes:.2f}", ha="left", bbox=clear, **style | bold)
     panel.axvline(1, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
     panel.set_xlim(0, limit)
     panel.set_title(TASKS[task], fontsize=10, weight="bold", loc="left")
