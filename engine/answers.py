@@ -6,7 +6,6 @@ over mixed types, errors without formatting tricks.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.geometry import preprocess
@@ -62,7 +61,7 @@ class Answers(nn.Module):
         return torch.zeros_like(logits).scatter(1, index, 1.0)
 
     def read(self, method: str, primal: Tensor, ct: Tensor) -> Tensor:
-        """The reading of a method. Generated."""
+        """The reading of an image method. Generated."""
         raise NotImplementedError
 
     @torch.jit.export
@@ -232,11 +231,11 @@ class Answers(nn.Module):
 
 def resized(maps: list[Tensor], size: list[int]) -> Tensor:
     """Maps [N, h, w] of any sizes, bilinearly at one size: [N, L, S, S]. Neighbours of one size go together."""
-    groups: list[Tensor] = []
+    answer = maps[0].new_empty([maps[0].shape[0], len(maps), size[0], size[1]])
     start = 0
     for end in range(1, len(maps) + 1):
         if end == len(maps) or maps[end].shape != maps[start].shape:
             group = torch.stack(maps[start:end], 1)
-            groups.append(F.interpolate(group, size, mode="bilinear", align_corners=False))
+            torch.ops.aten.upsample_bilinear2d(group, size, False, None, None, out=answer[:, start:end])
             start = end
-    return torch.cat(groups, 1) if len(groups) > 1 else groups[0]
+    return answer

@@ -7,7 +7,7 @@ has beyond the plain listing.
 
 import itertools
 import linecache
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,8 @@ from engine.answers import Answers
 from engine.compiler import Compiled
 from engine.geometry import Geometry
 from engine.kernels import How, Plain, Then, scripted
-from engine.methods import IMAGE, METHODS, Method
-from engine.program import Program, ProgramError, aten
+from engine.methods import IMAGE, METHODS, Method, less, weighted
+from engine.program import Program, ProgramError, aten, literal
 from engine.render import heatmap
 from engine.schedule import Reading, Stage, Step, plan
 from engine.statements import Calls, block, quickly, statements
@@ -95,7 +95,7 @@ def _walk_source(program: Program, methods: list[Method], calls: Calls) -> str:
     """The generated `Answers.walk`: the forward half, then each gate's stages from the last layer to the image."""
     steps = plan(_events(program), [program.logits, *program.image_cotangents.values()])
     lines = [f'{gate} = depth["{gate}"]' for gate in program.cotangents]
-    lines += ["nothing = torch.empty(0)", "out: list[Tensor] = []"]
+    lines += ["nothing = torch.empty(0)", "out: list[Tensor] = []", "sums: dict[str, tuple[Tensor, Tensor]] = {}"]
     forward = [step for step in steps if isinstance(step, Step) and step.stage is None]
     for step in forward:
         lines += statements(program, step, calls)
@@ -180,26 +180,30 @@ def _reading(program: Program, methods: list[Method], index: int) -> list[str]:
     """What happens at a layer whose map is wanted: give back what a fold hid, and read each method."""
     primal, layer = program.primals[index], program.layers[index]
     cts = {gate: cotangents[index] for gate, cotangents in program.cotangents.items()}
-    lines = _given_back(program, index, primal, cts)
+    lines = _collected(program, index, primal, cts, "nothing, False")
     if layer.scale is not None and layer.axes is None:
-        # (value - shift) / scale, and a cotangent times scale: where both cancel, the shift is all that is needed.
-        shifted = primal.all_input_nodes[0]
-        free = _given_back(program, index, shifted, {gate: ct.all_input_nodes[0] for gate, ct in cts.items()})
-        scaled = ["probe", *(m.name for m in methods if m.at != IMAGE and not m.scale_free)]
-        test = " or ".join(f'"{name}" in wanted' for name in scaled)
-        lines = [*block(test, lines), *block("", free)]
+        # Of (value - shift) / scale and a cotangent times scale a weighted sum needs value and shift alone.
+        difference = primal.all_input_nodes[0]
+        value, shift = difference.args
+        assert isinstance(value, fx.Node)
+        free = {gate: ct.all_input_nodes[0] for gate, ct in cts.items()}
+        behind = program.layers[index + 1] if index + 1 < len(program.layers) else None
+        again = behind is not None and behind.node is layer.node and behind.scale is None and behind.axes is None
+        how = f"{literal(shift)}, {f'{index + 1} <= last' if again else False}"
+        others = ["probe", *(m.name for m in methods if m.at != IMAGE and m.weigh is None)]
+        test = " or ".join(f'"{name}" in wanted' for name in others)
+        lines = [*block(test, lines), *block("", _collected(program, index, value, free, how))]
     return block(f"first <= {index} and {index} <= last", lines)
 
 
-def _given_back(program: Program, index: int, primal: fx.Node, cts: dict[str, fx.Node]) -> list[str]:
+def _collected(program: Program, index: int, primal: fx.Node, cts: dict[str, fx.Node], how: str) -> list[str]:
     """Statements that compute what a layer's reading takes and no stage has computed, and that read."""
     restoring = [node for node in program.graph.nodes if node.meta.get("restores") == index]
     lines = list(program.lines(_within(restoring, primal)))
     for gate, ct in cts.items():
         restored = program.lines(_within([node for node in restoring if node.meta["gate"] == gate], ct))
-        lines += block(
-            f"{gate} <= {index}", [*restored, f"self.collect_{gate}(wanted, {primal.name}, {ct.name}, out)"]
-        )
+        call = f"self.collect_{gate}(wanted, {primal.name}, {ct.name}, {how}, sums, out)"
+        lines += block(f"{gate} <= {index}", [*restored, call])
     return lines
 
 
@@ -213,23 +217,38 @@ def _within(nodes: list[fx.Node], goal: fx.Node) -> list[fx.Node]:
 
 
 def _collect_source(gate: str, methods: Iterable[Method]) -> str:
-    own = [method.name for method in methods if method.gate == gate and method.at != IMAGE]
-    test = " or ".join(f'method == "{name}"' for name in own) or "False"
-    return _function(
-        f"collect_{gate}(self, wanted: list[str], primal: Tensor, ct: Tensor, out: list[Tensor]) -> None",
-        [
-            "for method in wanted:",
-            '    if method == "probe":',
-            "        out.append(primal.clone())",  # what comes later may be written over it
-            "        out.append(ct.clone())",
-            f"    elif {test}:",
-            "        out.append(self.read(method, primal, ct))",
-        ],
+    """Read what is wanted at a layer: of its primal less `shift`, where there is one, for a weighted sum. With
+    `again` the layer read before is the same but for its shift, and its sums are taken."""
+    lines = [
+        "for method in wanted:",
+        '    if method == "probe":',
+        "        out.append(primal.clone())",  # what comes later may be written over it
+        "        out.append(ct.clone())",
+    ]
+    for method in methods:
+        if method.gate != gate or method.at == IMAGE:
+            continue
+        lines.append(f'    elif method == "{method.name}":')
+        if method.weigh is None:
+            lines.append(f"        out.append({method.read.__name__}(primal, ct))")
+            continue
+        lines += [
+            "        if not again:",
+            f"            weights = {method.weigh.__name__}(ct)",
+            "            sums[method] = weights, weighted(primal, weights)",
+            "        weights, map = sums[method]",
+            "        map = less(map, weights, shift) if shift.numel() > 0 else map",
+            f"        out.append({'torch.relu(map)' if method.rectified else 'map'})",
+        ]
+    head = (
+        f"collect_{gate}(self, wanted: list[str], primal: Tensor, ct: Tensor, shift: Tensor, again: bool, "
+        "sums: dict[str, tuple[Tensor, Tensor]], out: list[Tensor]) -> None"
     )
+    return _function(head, lines)
 
 
 def _read_source(methods: Iterable[Method]) -> str:
-    names = dict.fromkeys(name for method in methods for name in (method.name, method.times) if name)
+    names = dict.fromkeys(method.times or method.name for method in methods if method.times or method.at == IMAGE)
     lines = [f'if method == "{n}":\n        return {METHODS[n].read.__name__}(primal, ct)' for n in names]
     lines.append("raise ValueError(method)")
     return _function("read(self, method: str, primal: Tensor, ct: Tensor) -> Tensor", lines)
@@ -240,7 +259,9 @@ def _define(source: str) -> dict[str, Any]:
     filename = f"<convlens listing {next(_serial)}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     namespace: dict[str, Any] = {"torch": torch, "aten": aten, "Tensor": Tensor, "How": How, "Then": Then}
-    namespace |= {method.read.__name__: method.read for method in METHODS.values()}
+    readings: list[Callable[..., Tensor]] = [method.read for method in METHODS.values()]
+    readings += [method.weigh for method in METHODS.values() if method.weigh is not None]
+    namespace |= {function.__name__: function for function in [*readings, weighted, less]}
     given = set(namespace)
     exec(compile(source, filename, "exec"), namespace)  # the text is ours: names are identifiers, literals repr
     return {n: value for n, value in namespace.items() if n not in given and n != "__builtins__"}

@@ -38,12 +38,22 @@ def class_activation(primal: Tensor, ct: Tensor) -> Tensor:
 
     Behind a global average, the cotangent of A_c is w_c / (h w) at each pixel, so its sum is the weight itself.
     """
-    return weighted(primal, ct.sum([2, 3]))
+    return weighted(primal, total(ct))
 
 
 def grad_cam(primal: Tensor, ct: Tensor) -> Tensor:
     """max(0, Σ_c α_c A_c) with α_c the mean of the cotangent over the pixels: [N, h, w]."""
-    return torch.relu(weighted(primal, ct.mean([2, 3])))
+    return torch.relu(weighted(primal, mean(ct)))
+
+
+def total(ct: Tensor) -> Tensor:
+    """The sum over the pixels: [N, C]."""
+    return ct.sum([2, 3])
+
+
+def mean(ct: Tensor) -> Tensor:
+    """The mean over the pixels: [N, C]."""
+    return ct.mean([2, 3])
 
 
 def weighted(primal: Tensor, weights: Tensor) -> Tensor:
@@ -52,13 +62,19 @@ def weighted(primal: Tensor, weights: Tensor) -> Tensor:
     return sums.reshape(primal.shape[0], primal.shape[2], primal.shape[3])
 
 
+def less(sums: Tensor, weights: Tensor, shift: Tensor) -> Tensor:
+    """Σ_c w_c (A_c - shift_c), from Σ_c w_c A_c: [N, h, w]."""
+    return sums - torch.matmul(weights, shift.flatten())[:, None, None]
+
+
 @dataclass(frozen=True)
 class Method:
     """How an attribution is made: a gate for the backward pass, a place, a reading, and its paper.
 
     `times` names an image method whose map multiplies the layer's map, brought to the image's size.
-    `scale_free` tells that a channel divided by a number, and its cotangent multiplied by it, give the same map:
-    behind a folded BatchNorm neither has to be done then.
+    `weigh` gives the weights w [N, C] of a reading that is Σ_c w_c A_c, linear in the cotangent of A: such a sum
+    serves the layer before a folded BatchNorm and the one behind it, and needs no value given back. Its part below
+    zero is cut where it is `rectified`.
     """
 
     name: str
@@ -68,7 +84,8 @@ class Method:
     title: str
     cite: str
     times: str = ""
-    scale_free: bool = False
+    weigh: Callable[[Tensor], Tensor] | None = None
+    rectified: bool = False
 
 
 METHODS: dict[str, Method] = {
@@ -90,15 +107,15 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             "cam", "gradient", POOLED, class_activation, "CAM", "Zhou et al. 2016, arXiv:1512.04150",
-            scale_free=True,
+            weigh=total,
         ),
         Method(
             "grad_cam", "gradient", LAYER, grad_cam, "Grad-CAM", "Selvaraju et al. 2017, arXiv:1610.02391",
-            scale_free=True,
+            weigh=mean, rectified=True,
         ),
         Method(
             "guided_grad_cam", "gradient", LAYER, grad_cam, "Guided Grad-CAM",
-            "Selvaraju et al. 2017, arXiv:1610.02391", times="guided_backprop", scale_free=True,
+            "Selvaraju et al. 2017, arXiv:1610.02391", times="guided_backprop", weigh=mean, rectified=True,
         ),
     )
 }  # fmt: skip

@@ -17,7 +17,7 @@ INTEGER_OPS = {operator.mul: "*", operator.add: "+", operator.sub: "-", operator
 
 
 # Names that a printed function uses for itself, so that no value of a network takes them.
-RESERVED = {"self", "torch", "aten", "depth", "first", "last", "wanted", "out", "nothing", "How", "Then"}
+RESERVED = {"self", "torch", "aten", "depth", "first", "last", "wanted", "out", "sums", "nothing", "How", "Then"}
 RESERVED |= {*dir(builtins), *keyword.kwlist, *keyword.softkwlist}
 
 

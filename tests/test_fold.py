@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import engine.compiler
+from engine import METHODS, compile_model
 from engine.compiler import compile_program
 from engine.gates import GATES
 from engine.program import aten
@@ -288,3 +289,31 @@ def test_folding_leaves_the_module_alone():
     before = {name: value.clone() for name, value in network.state_dict().items()}
     compiled(network)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("layers", [["0", "1"], ["0", "2"], ["0", "1", "2"]], ids=" ".join)
+def test_the_maps_before_and_behind_a_folded_norm_are_read_as_one_sum(layers):
+    """Of the value behind the norm; alone, and with the layer behind read first."""
+    torch.manual_seed(0)
+    network = nn.Sequential(conv(3), norm(), nn.ReLU(), conv(6, 5), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    explainer = compile_model(network.double().eval(), EXAMPLE[:, :3], layers=layers, methods="grad_cam")
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(2, 3, 9, 8, dtype=torch.float64, generator=generator)
+    seed = torch.randn(2, 5, dtype=torch.float64, generator=generator)
+    _, primals, cotangents, _ = explainer.probe(x, seed, "gradient")
+    swept = explainer.sweep(x, seed, "grad_cam")
+    for index, (primal, ct) in enumerate(zip(primals, cotangents, strict=True)):
+        small = F.relu(torch.einsum("nchw,nc->nhw", primal, ct.mean((2, 3))))
+        assert small.max() > 0
+        expected = F.interpolate(small[:, None], (9, 8), mode="bilinear")[:, 0]
+        for map in (swept[:, index], explainer.explain(x, seed, "grad_cam", index)):
+            torch.testing.assert_close(map, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS.values() if m.weigh], ids=lambda m: m.name)
+def test_a_weighted_reading_is_the_sum_that_its_weights_tell(method):
+    generator = torch.Generator().manual_seed(2)
+    primal, ct = torch.randn(2, 3, 4, 5, 6, dtype=torch.float64, generator=generator)
+    expected = torch.einsum("nchw,nc->nhw", primal, method.weigh(ct))
+    assert (expected < 0).any()
+    torch.testing.assert_close(method.read(primal, ct), F.relu(expected) if method.rectified else expected)
