@@ -35,6 +35,8 @@ class Answers(nn.Module):
     calls: int  # how many convolutions the listing has, by kernel and geometry
     kernels: Kernels
     like: Tensor  # empty; tells where the weights are and in which precision
+    fine: Tensor  # empty; has the precision of the image and of the stem
+    stem: list[str]  # the weights that the stem reads
     colors: Tensor  # uint8 [256, 3]: the colormap of `overlay`
 
     def walk(
@@ -68,7 +70,7 @@ class Answers(nn.Module):
     def preprocess(self, image: Tensor) -> Tensor:
         """uint8 [H, W, 3] RGB -> [1, C, S, S], as the network was trained to see it."""
         x = preprocess(image, self.resize, self.size, self.interpolation, self.mean, self.std)
-        return x.to(device=self.like.device, dtype=self.like.dtype)
+        return x.to(device=self.fine.device, dtype=self.fine.dtype)
 
     @torch.jit.export
     def one_hot(self, index: int) -> Tensor:
@@ -211,7 +213,8 @@ class Answers(nn.Module):
 
     def at_image(self, method: str, x: Tensor, images: list[Tensor]) -> Tensor:
         """The reading of an image method."""
-        return self.read(method, x, images[self.gates.index(self.gate_of[method])].contiguous())
+        ct = images[self.gates.index(self.gate_of[method])].contiguous()
+        return self.read(method, x, ct).to(self.like.dtype)
 
     def admit(self, x: Tensor, seed: Tensor, methods: list[str]) -> None:
         """Raise unless the question fits the network."""

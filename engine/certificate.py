@@ -108,9 +108,9 @@ def certify(module: torch.jit.ScriptModule) -> dict[str, Any]:
     return {
         "gates": gates,
         "methods": _of_methods(module, x, seed, image_cts),
-        "bound": BOUNDS.get(x.dtype),
+        "bound": BOUNDS.get(seed.dtype),
         "inputs": f"{IMAGES} standard normal images (generator seed 0) asked for their top class",
-        "dtype": str(x.dtype).removeprefix("torch."),
+        "dtype": str(seed.dtype).removeprefix("torch."),
         "device": str(x.device),
         "threads": torch.get_num_threads(),
     }
@@ -229,7 +229,7 @@ def question(module: torch.jit.ScriptModule) -> tuple[Tensor, Tensor]:
     like: Tensor = module.like
     shape = (IMAGES, len(module.mean), *module.size)
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    x = x.to(like.device, like.dtype)
+    x = x.to(like.device, module.fine.dtype)
     with torch.no_grad(), _plainly():
         top = module.forward(x).argmax(1)
     return x, torch.nn.functional.one_hot(top, module.classes).to(like.dtype)

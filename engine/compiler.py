@@ -1,4 +1,5 @@
-"""The passes in order: capture, fold, differentiate, give folded layers back, evaluate, prune, check."""
+"""The passes in order: capture, fold, keep the stem, differentiate, give folded layers back, evaluate constants,
+prune, check."""
 
 import operator
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from engine.gates import Coverage
 from engine.layers import choose_layers
 from engine.methods import Method, choose_methods, gates_at_image, gates_of, pooled_layer
 from engine.program import Program, aten
+from engine.stem import keep_stem
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ def compile_program(
         chosen = choose_methods(methods, absent)
         found = coverage(program)
         folded = fold_batch_norm(program)
+        keep_stem(program)
         _seed(program)
         for gate in gates_of(chosen):
             _backward_half(program, gate, gate in gates_at_image(chosen))

@@ -23,6 +23,7 @@ from engine.program import Program, ProgramError, aten, literal
 from engine.render import heatmap
 from engine.schedule import Reading, Stage, Step, plan
 from engine.statements import Calls, block, quickly, statements
+from engine.stem import stem_constants
 
 _serial = itertools.count()
 
@@ -47,6 +48,8 @@ def lower(compiled: Compiled, labels: list[str], geometry: Geometry) -> torch.ji
         module.weights.register_buffer(name, value)
     like = next((c for c in program.constants.values() if c.is_floating_point()), torch.empty(0))
     module.register_buffer("like", like.new_empty(0))
+    module.register_buffer("fine", like.new_empty(0))
+    module.stem = stem_constants(program)
     module.register_buffer("colors", torch.from_numpy(heatmap(np.linspace(0, 1, 256)[None])[0]))
     module.labels = list(labels)
     module.layers = [layer.name for layer in program.layers]
@@ -80,7 +83,7 @@ def _forward_source(program: Program, calls: Calls) -> str:
     steps = plan([(None, node) for node in nodes if node.op == "call_function"], [program.logits])
     lines = [line for step in steps if isinstance(step, Step) for line in quickly(program, step, calls)]
     head = f"forward(self, {program.image.name}: Tensor) -> Tensor"
-    return _function(head, [*lines, f"return {program.logits.name}"])
+    return _function(head, [_fine(program), *lines, f"return {program.logits.name}"])
 
 
 def _primals_source(program: Program) -> str:
@@ -88,13 +91,14 @@ def _primals_source(program: Program) -> str:
     lines = list(program.lines(program.needed([program.logits, *program.primals])))
     primals = ", ".join(primal.name for primal in program.primals)
     head = f"primals(self, {program.image.name}: Tensor) -> tuple[Tensor, list[Tensor]]"
-    return "@torch.jit.export\n" + _function(head, [*lines, f"return {program.logits.name}, [{primals}]"])
+    lines = [_fine(program), *lines, f"return {program.logits.name}, [{primals}]"]
+    return "@torch.jit.export\n" + _function(head, lines)
 
 
 def _walk_source(program: Program, methods: list[Method], calls: Calls) -> str:
     """The generated `Answers.walk`: the forward half, then each gate's stages from the last layer to the image."""
     steps = plan(_events(program), [program.logits, *program.image_cotangents.values()])
-    lines = [f'{gate} = depth["{gate}"]' for gate in program.cotangents]
+    lines = [_fine(program), *(f'{gate} = depth["{gate}"]' for gate in program.cotangents)]
     lines += ["nothing = torch.empty(0)", "out: list[Tensor] = []", "sums: dict[str, tuple[Tensor, Tensor]] = {}"]
     forward = [step for step in steps if isinstance(step, Step) and step.stage is None]
     for step in forward:
@@ -119,6 +123,11 @@ def _walk_source(program: Program, methods: list[Method], calls: Calls) -> str:
         "first: int, last: int, wanted: list[str]) -> tuple[Tensor, list[Tensor], list[Tensor]]"
     )
     return _function(head, lines)
+
+
+def _fine(program: Program) -> str:
+    """The image in the precision in which the stem takes it."""
+    return f"{program.image.name} = {program.image.name}.to(self.fine.dtype)"
 
 
 def _place(step: Step | int) -> Stage | int:
@@ -230,7 +239,7 @@ def _collect_source(gate: str, methods: Iterable[Method]) -> str:
             continue
         lines.append(f'    elif method == "{method.name}":')
         if method.weigh is None:
-            lines.append(f"        out.append({method.read.__name__}(primal, ct))")
+            lines.append(f"        out.append({method.read.__name__}(primal, ct).to(self.like.dtype))")
             continue
         lines += [
             "        if not again:",
@@ -238,7 +247,7 @@ def _collect_source(gate: str, methods: Iterable[Method]) -> str:
             "            sums[method] = weights, weighted(primal, weights)",
             "        weights, map = sums[method]",
             "        map = less(map, weights, shift) if shift.numel() > 0 else map",
-            f"        out.append({'torch.relu(map)' if method.rectified else 'map'})",
+            f"        out.append({'torch.relu(map)' if method.rectified else 'map'}.to(self.like.dtype))",
         ]
     head = (
         f"collect_{gate}(self, wanted: list[str], primal: Tensor, ct: Tensor, shift: Tensor, again: bool, "

@@ -64,7 +64,7 @@ def weighted(primal: Tensor, weights: Tensor) -> Tensor:
 
 def less(sums: Tensor, weights: Tensor, shift: Tensor) -> Tensor:
     """Σ_c w_c (A_c - shift_c), from Σ_c w_c A_c: [N, h, w]."""
-    return sums - torch.matmul(weights, shift.flatten())[:, None, None]
+    return sums - torch.matmul(weights, shift.flatten().to(weights.dtype))[:, None, None]
 
 
 @dataclass(frozen=True)

@@ -172,6 +172,12 @@ def to_vjp(ct, y, self, dtype=None, *others, **options):
     return (aten.to(ct, self.dtype),)
 
 
+@defvjp(aten.type_as)
+def type_as_vjp(ct, y, self, other):
+    """In the precision that it had."""
+    return aten.type_as(ct, self), None
+
+
 def _summed_copies(ct, split, repeats):
     copied = [2 * axis for axis, times in enumerate(repeats) if times != 1]
     # An axis that was not copied keeps one step of its own, so that a symbolic batch is never divided.

@@ -23,10 +23,10 @@ def in_precision(explainer: Explainer, dtype: torch.dtype) -> Explainer:
         return explainer
     x, seed = question(explainer.module)
     exact = _maps(explainer, x, seed)
-    explainer.module.to(dtype)
+    _convert(explainer.module, dtype)
     manifest = copy.deepcopy(explainer.manifest)
     moved = Explainer(explainer.module, manifest)
-    found = _maps(moved, x.to(dtype), seed.to(dtype))
+    found = _maps(moved, x, seed.to(dtype))
     cosine = {m: round(min(_cosines(found[m], exact[m])), 4) for m in exact}
     original = manifest["certificate"]["original"]
     manifest["certificate"] = certify(explainer.module) | {
@@ -35,6 +35,16 @@ def in_precision(explainer: Explainer, dtype: torch.dtype) -> Explainer:
         "cosine": cosine,
     }
     return moved
+
+
+def _convert(module: torch.jit.ScriptModule, dtype: torch.dtype) -> None:
+    """Convert all weights but those of the stem, which become float32 (see `engine.stem`)."""
+    stem = {name: getattr(module.weights, name).float() for name in module.stem}
+    fine = module.fine.float()
+    module.to(dtype)
+    for name, value in stem.items():
+        setattr(module.weights, name, value)
+    module.fine = fine
 
 
 def _maps(explainer: Explainer, x: Tensor, seed: Tensor) -> dict[str, Tensor]:

@@ -63,6 +63,7 @@ class Program:
     head: str = ""  # which of the network's outputs the logits are, and all that it has
     heads: list[str] = field(default_factory=list)
     ending: str = ""  # "softmax" where the network ends in one
+    stem: set[fx.Node] = field(default_factory=set)  # the calls that stay in float32 where others are rounded
     results: dict[Any, Any] = field(default_factory=dict)  # memo: what a call on such shapes returns
 
     def needed(self, outputs: Iterable[fx.Node]) -> list[fx.Node]:

@@ -13,7 +13,7 @@ FLOORS = [
     {"program", "gates", "geometry", "render", "photo", "weights", "archive", "kernels", "published"},
     {"vjps", "axes", "timm_models", "filling", "overlay", "constants", "exporting", "spellings", "onednn"},
     {"layers", "zoo", "schedule"},
-    {"activations", "moves", "norms", "pooling", "products", "resampling", "switches", "fold", "methods"},
+    {"stem", "activations", "moves", "norms", "pooling", "products", "resampling", "switches", "fold", "methods"},
     {"rules", "statements"},
     {"capture", "backward", "certificate", "answers"},
     {"compiler"},

@@ -373,6 +373,7 @@ CASES = [
     case(aten.scaled_dot_product_attention, x(2, 6, 4), x(2, 5, 4), x(2, 5, 4), torch.ones(6, 5).tril().bool()),
     case(aten.to, x(2, 3), torch.float64, copy=True),
     case(aten._to_copy, x(2, 3), dtype=torch.float64),
+    case(aten.type_as, x(2, 3), x(4)),
 ]
 
 
@@ -421,8 +422,8 @@ def test_a_rule_equals_autograd_of_its_op(one, layout):
     args = [drawn(argument, generator, layout) for argument in one.args]
     rule = VJPS[one.op]
     names = parameter_names(rule) + [""] * len(args)  # variadic rules take no parameters of the network
-    if one.op is aten.expand_as:
-        names[1] = "weight"  # read for its shape alone
+    if one.op in (aten.expand_as, aten.type_as):
+        names[1] = "weight"  # read for its shape or type alone
     leaves = [t for name, a in zip(names, args, strict=False) if name not in PARAMETERS for t in tensors_of(a)]
     for leaf in leaves:
         leaf.requires_grad_()

@@ -1,0 +1,82 @@
+"""The first calls of a listing, which stay in float32 where the rest of a file is rounded.
+
+Rounding puts a ReLU network's maps off by the activations that land on the other side of a kink, and most of
+that happens in the first layers: they have the most pixels, and all others build on them. The way back does no
+harm at all. `python -m benchmarks.exactness` prints what a file in bfloat16 loses.
+"""
+
+import operator
+from math import prod
+
+from torch import Tensor, fx
+
+from engine.layers import active_nodes
+from engine.program import Program, aten
+
+SHARE = 0.06  # of all multiplications
+# What ends it, whatever its share.
+PRODUCTS = (
+    aten.linear, aten.matmul, aten.bmm, aten.einsum, aten.scaled_dot_product_attention, aten.conv1d, aten.conv3d,
+)  # fmt: skip
+
+
+def keep_stem(program: Program) -> None:
+    """Cast what the first calls, or the image, hand on to the precision of the constant `precision`.
+
+    As long as all is in one precision, such a cast is nothing. `program.stem` holds the calls.
+    """
+    stem = _stem(program)
+    program.stem = set(stem)
+    like = next(c for c in program.constants.values() if c.is_floating_point()) if program.constants else None
+    if like is None:
+        return
+    precision = program.constant("precision", like.new_empty(0), program.image.meta["val"].new_empty(0))
+    for node in (program.image, *stem):
+        outside = [user for user in node.users if user not in program.stem]
+        if outside and _is_real(node):
+            with program.graph.inserting_after(precision if node is program.image else node):
+                cast = program.graph.call_function(aten.type_as, (node, precision))
+            cast.meta.update(node.meta)
+            for user in outside:
+                user.replace_input_with(node, cast)
+
+
+def stem_constants(program: Program) -> list[str]:
+    """The names of the constants that the stem reads."""
+    read = (source for node in program.stem for source in node.all_input_nodes)
+    return sorted({str(source.target) for source in read if source.op == "get_attr"})
+
+
+def _stem(program: Program) -> list[fx.Node]:
+    """Calls from the image on, up to the first product or the convolution that would exceed the share."""
+    path = [node for node in active_nodes(program) if node is not program.image]
+    budget = SHARE * sum(map(_multiplications, path))
+    stem: list[fx.Node] = []
+    for node in path:
+        budget -= _multiplications(node)
+        if budget < 0 or node.target in PRODUCTS or node is program.logits:
+            break
+        stem.append(node)
+    stem += [part for node in stem for part in node.users if part.target is operator.getitem and part not in stem]
+    # A kernel is of one precision, so that calls which share one are both in the stem or both are not.
+    chosen = set(stem)
+    for index, node in enumerate(stem):
+        others = {user for source in node.all_input_nodes if source not in path for user in source.users}
+        if not others <= chosen:
+            return stem[:index]
+    return stem
+
+
+def _multiplications(node: fx.Node) -> int:
+    """Of one image, in a convolution or a linear layer."""
+    if node.target not in (aten.conv2d, aten.conv_transpose2d, aten.linear):
+        return 0
+    x, weight, y = node.args[0].meta["val"], node.args[1].meta["val"], node.meta["val"]  # type: ignore[union-attr]
+    places = x if node.target is aten.conv_transpose2d else y
+    return int(prod(places.shape[1:]) * prod(weight.shape[1:]))
+
+
+def _is_real(node: fx.Node) -> bool:
+    """Is it a value that can be rounded: no place in a pool, no size, nor several values?"""
+    value = node.meta["val"]
+    return isinstance(value, Tensor) and value.is_floating_point()
