@@ -211,7 +211,8 @@ def fused(x: Tensor, kernel: Tensor, bias: Tensor | None, how: How, then: Then) 
     """A convolution, and what is done then, as one call of oneDNN as far as it has that."""
     other, low, high = then.other, then.low, then.high
     rectified = low is not None and low == 0.0 and high is None
-    # Written over in place, a sum with ReLU fails in bfloat16 where `other` is not laid out as the result is.
+    # In bfloat16 oneDNN has no sum with ReLU for groups, nor one in place where `other` is laid out otherwise.
+    single = x.dtype == torch.float32 or how.groups == 1
     if other is not None and then.over and other.dtype == torch.float32:
         y: Tensor = torch.ops.mkldnn._convolution_pointwise_(
             other, x, kernel, bias, how.padding, how.stride, how.dilation, how.groups, "add", 1.0,
@@ -220,8 +221,9 @@ def fused(x: Tensor, kernel: Tensor, bias: Tensor | None, how: How, then: Then) 
     elif other is not None:
         y = torch.ops.mkldnn._convolution_pointwise(
             x, other, kernel, bias, how.padding, how.stride, how.dilation, how.groups, "add", 1.0,
-            "relu" if rectified else None, [], None,
+            "relu" if rectified and single else None, [], None,
         )  # fmt: skip
+        rectified = rectified and single
     elif low is not None and high is not None:
         # oneDNN's op takes numbers of any type or none, which only `item` and a choice make here.
         bottom = torch.tensor(low).item() if how.groups else None

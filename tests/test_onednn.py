@@ -77,16 +77,18 @@ def test_a_convolution_and_its_way_back(kernels: torch.jit.ScriptModule, name: s
 @pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="oneDNN has no bfloat16 here")
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
 @pytest.mark.parametrize("over", [False, True])
+@pytest.mark.parametrize("groups", [1, 2, 16])
 def test_a_sum_and_a_relu_in_bfloat16(
-    kernels: torch.jit.ScriptModule, layout: torch.memory_format, over: bool
+    kernels: torch.jit.ScriptModule, layout: torch.memory_format, over: bool, groups: int
 ) -> None:
     x, weight, other = (
         torch.randn(shape, generator=torch.Generator().manual_seed(0)).bfloat16()
-        for shape in ((1, 16, 8, 8), (16, 16, 3, 3), (1, 16, 8, 8))
+        for shape in ((1, 16, 8, 8), (16, 16 // groups, 3, 3), (1, 16, 8, 8))
     )
     given = other.clone().contiguous(memory_format=layout)
-    found = kernels.conv(x, 0, weight, None, SAME, Then(given, over, 0.0, None))
-    wanted = (F.conv2d(x.float(), weight.float(), None, 1, 1) + other.float()).relu()
+    how = SAME._replace(groups=groups)
+    found = kernels.conv(x, 0, weight, None, how, Then(given, over, 0.0, None))
+    wanted = (F.conv2d(x.float(), weight.float(), None, 1, 1, 1, groups) + other.float()).relu()
     assert found.dtype == torch.bfloat16
     assert (found.float() - wanted).abs().max() <= 1e-2 * wanted.max()
 
