@@ -11,7 +11,7 @@ from torch import Tensor, fx
 
 from engine.exporting import place
 from engine.gates import GATES, Coverage
-from engine.layers import active_nodes
+from engine.layers import active_nodes, reached_nodes
 from engine.program import Program, aten, op_name
 from engine.resampling import INTERPOLATIONS
 from engine.rules import ACTIVATIONS, VJPS
@@ -138,11 +138,11 @@ def _described(argument: Any) -> Any:
 def coverage(program: Program) -> Coverage:
     """Count the activation calls on the way from the image to the logits."""
     found = Coverage()
-    active = set(active_nodes(program))
+    reached = reached_nodes(program)
     for node in program.needed([program.logits]):
-        if node in active and (kind := ACTIVATIONS.get(node.target)):
+        if node in reached and (kind := ACTIVATIONS.get(node.target)):
             counts = found.rectifiers if kind == "rectifier" else found.smooth
-        elif _bends(node) and not active.isdisjoint(node.all_input_nodes):
+        elif _bends(node) and not reached.isdisjoint(node.all_input_nodes):
             counts = found.plain
         else:
             continue

@@ -22,13 +22,25 @@ def active_nodes(program: Program) -> list[fx.Node]:
     """The nodes that lie on a path from the image to the logits, in the order of the listing.
 
     A batch size read off the image is no path, nor is a comparison, nor what the network detached: nothing
-    differentiable runs through them.
+    differentiable runs through them, and what only they read is on no path either.
     """
+    reached = reached_nodes(program)
+    path, pending = set[fx.Node](), [program.logits]
+    while pending:
+        node = pending.pop()
+        if node in reached and node not in path:
+            path.add(node)
+            pending.extend(node.all_input_nodes)
+    return [node for node in program.graph.nodes if node in path]
+
+
+def reached_nodes(program: Program) -> set[fx.Node]:
+    """The values that change with the image, whoever reads them, up to where nothing differentiable goes on."""
     reached = {program.image}
     for node in program.graph.nodes:
         if _is_value(node) and node.target not in FLAT and not reached.isdisjoint(node.all_input_nodes):
             reached.add(node)
-    return [node for node in program.needed([program.logits]) if node in reached]
+    return reached
 
 
 def trunk_nodes(program: Program) -> set[fx.Node]:

@@ -6,6 +6,7 @@ harm at all. `python -m benchmarks.exactness` prints what a file in bfloat16 los
 """
 
 import operator
+from collections.abc import Iterator
 from math import prod
 
 from torch import Tensor, fx
@@ -25,20 +26,36 @@ def keep_stem(program: Program) -> None:
 
     As long as all is in one precision, such a cast is nothing. `program.stem` holds the calls.
     """
-    stem = _stem(program)
-    program.stem = set(stem)
+    program.stem = set(_stem(program))
     like = next(c for c in program.constants.values() if c.is_floating_point()) if program.constants else None
     if like is None:
         return
     precision = program.constant("precision", like.new_empty(0), program.image.meta["val"].new_empty(0))
-    for node in (program.image, *stem):
-        outside = [user for user in node.users if user not in program.stem]
-        if outside and _is_real(node):
+    for node, readers in list(_handed_on(program)):
+        if readers and _is_real(node):
             with program.graph.inserting_after(precision if node is program.image else node):
                 cast = program.graph.call_function(aten.type_as, (node, precision))
             cast.meta.update(node.meta)
-            for user in outside:
+            for user in readers:
                 user.replace_input_with(node, cast)
+
+
+def _handed_on(program: Program) -> Iterator[tuple[fx.Node, list[fx.Node]]]:
+    """Values with those that read them in the file's precision: what the stem computes, and what a network makes
+    for each image without looking at it, as positions, in a precision of its own."""
+    active = {*active_nodes(program), program.image}
+    made = {program.image}
+    for node in program.graph.nodes:
+        rest = [user for user in node.users if user not in program.stem]
+        if node is program.image or node in program.stem:
+            yield node, rest
+        elif node.op == "call_function" and node not in active and not made.isdisjoint(node.all_input_nodes):
+            made.add(node)
+            yield node, [user for user in rest if user in active or _weighs(user)]
+
+
+def _weighs(node: fx.Node) -> bool:
+    return any(source.op == "get_attr" for source in node.all_input_nodes)
 
 
 def stem_constants(program: Program) -> list[str]:

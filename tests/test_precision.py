@@ -161,11 +161,20 @@ class Flat(nn.Module):
         return self.head(F.relu(self.layer(F.layer_norm(x.mean(1), (16,)))).mean(1))
 
 
+class Placed(Shared):
+    """It makes positions for each image, in float32, and weighs them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = (x[:, :1] == x[:, :1]).cumsum(2, dtype=torch.float32) / x.shape[2]
+        places = self.conv(torch.cat([rows, rows.square(), rows.sqrt()], 1))
+        return self.head(F.relu(self.wide(F.relu(self.conv(x)) * rows + places)).mean((2, 3)))
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize(
     ("network", "stem"),
-    [(Shared, set()), (Parted, {"conv"}), (Flat, set())],
-    ids=["shared kernel", "parts", "no convolution"],
+    [(Shared, set()), (Parted, {"conv"}), (Flat, set()), (Placed, set())],
+    ids=["shared kernel", "parts", "no convolution", "positions"],
 )
 def test_the_stem_stays_in_float32(network: type[nn.Module], stem: set[str], dtype: torch.dtype) -> None:
     """And what it hands on is rounded, wherever it goes."""
