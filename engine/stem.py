@@ -27,9 +27,9 @@ def keep_stem(program: Program) -> None:
     As long as all is in one precision, such a cast is nothing. `program.stem` holds the calls.
     """
     program.stem = set(_stem(program))
-    like = next(c for c in program.constants.values() if c.is_floating_point()) if program.constants else None
+    like = next((c for c in program.constants.values() if c.is_floating_point()), None)
     if like is None:
-        return
+        return  # there is nothing to round
     precision = program.constant("precision", like.new_empty(0), program.image.meta["val"].new_empty(0))
     for node, readers in list(_handed_on(program)):
         if readers and _is_real(node):
