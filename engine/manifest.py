@@ -17,7 +17,7 @@ from engine.geometry import Geometry
 VERSION = "0.1.0"
 # Of this package's own source: a file of another compiler is made anew, whatever its version says.
 COMPILER = sha256(b"".join(room.read_bytes() for room in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()
-FORMAT = 4  # of the manifest (docs/manifest.md) and the questions; a file of another format is refused
+FORMAT = 5  # of the manifest (docs/manifest.md) and the questions; a file of another format is refused
 MANIFEST = EXTRA.removeprefix("extra/")
 UNTOLD = {"weights": "given by the caller", "sha256": None, "licence": "unknown: given by the caller"}
 
