@@ -22,7 +22,7 @@ from engine.compiler import compile_program
 from engine.exporting import CaptureError, head_of
 from engine.geometry import Geometry
 from engine.lowering import lower
-from engine.program import Program, op_name
+from engine.program import Program, aten, op_name
 from engine.zoo import Size, geometry_of, load_model
 
 COLUMNS = (
@@ -129,11 +129,11 @@ def verify(name: str, module: nn.Module, example: Tensor, dtype: torch.dtype = t
     classes = int(program.logits.meta["val"].shape[1])
     geometry = Geometry(min(height, width), (height, width), "bilinear", (0.0,) * channels, (1.0,) * channels)
     scripted = lower(compiled, [""] * classes, geometry)
-    forward = program.needed([program.logits])
+    calls = [node for node in program.needed([program.logits]) if node.op == "call_function"]
     return Row(
         name,
         size=f"{height} × {width}",
-        ops=len({op_name(node) for node in forward if node.op == "call_function"}),
+        ops=len({op_name(node) for node in calls if node.target is not aten.type_as}),  # which is of `engine.stem`
         gated=f"{compiled.coverage.gated} ({sum(compiled.coverage.smooth.values())} smooth)",
         layers=len(program.layers),
         gates=gate_deviations(scripted),
