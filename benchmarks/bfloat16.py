@@ -33,8 +33,7 @@ def times(name: str, layer: str, folder: str, device: str) -> dict[str, Any]:
 
 
 def _guided(explainer: Explainer, x: torch.Tensor, seed: torch.Tensor) -> Any:
-    kind = explainer.one_hot(0).dtype
-    x, seed = x.to(kind), seed.to(kind)
+    seed = seed.to(explainer.one_hot(0))
     return lambda: explainer.explain(x, seed, "guided_backprop")
 
 

@@ -37,11 +37,10 @@ class Served(nn.Module):
 
     def forward(self, image: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """[N, C, H, W], and [N, 1] the class to explain or -1 for the top one -> logits [N, K] and the maps."""
-        x = image.to(self.net.fine.dtype)
         # Requests of several clients share a batch, and an error would fail them all: a class that is not there
         # gets NaN, and its neighbours their answers.
         known = target.clamp(-1, self.net.classes - 1)
-        logits, map = self.net.answer(x, known, self.method, self.layer)
+        logits, map = self.net.answer(image, known, self.method, self.layer)
         unknown = (target > known).reshape([-1] + [1] * (map.dim() - 1))
         return logits.to(image.dtype), map.masked_fill(unknown, float("nan")).to(image.dtype)
 
@@ -96,7 +95,7 @@ def write_triton(
     dtype = like.dtype if like.dtype in TYPES else torch.float32
     image = torch.zeros(1, channels, height, width, dtype=dtype, device=like.device)
     # The question is asked once here: a wrong one is refused in words, and the answer has the shape to declare.
-    map = explainer.explain(image.to(explainer.module.fine.dtype), explainer.one_hot(0), method, layer)
+    map = explainer.explain(image, explainer.one_hot(0), method, layer)
     served = scripted(Served(explainer.module, method, explainer.layer_index(layer)).eval())
     manifest = _manifest(explainer, "triton", method, layer)
     model = Path(folder) / name

@@ -74,7 +74,7 @@ class Packed(nn.Module):
     def conv(self, x: Tensor, call: int, weight: Tensor, bias: Tensor | None, how: How, then: Then) -> Tensor:
         """As `Kernels.conv`."""
         if self.ways[call] == 0 and not self.sealed:
-            self.lay_out(call, x, weight, how)
+            self.lay_out(call, x, weight, how, False)
             self.ways[call] = 1
         kernel = weight if self.ways[call] == 0 else self.layout(call, x)
         return fused(x, kernel, bias, how, then)
@@ -115,21 +115,22 @@ class Packed(nn.Module):
         """A kernel as it suits the number of images: in another layout it would be laid out anew at each call."""
         return self.single[call] if x.shape[0] == 1 else self.several[call]
 
-    def lay_out(self, call: int, x: Tensor, weight: Tensor, how: How) -> None:
-        """Lay out the kernel of a convolution of x."""
+    def lay_out(self, call: int, x: Tensor, weight: Tensor, how: How, back: bool) -> None:
+        """Lay out the kernel of a convolution of x, or of a transposed one, for one image and for several: once
+        where that is the same, as it mostly is."""
         shape = list(x.shape)
         layouts: list[Tensor] = []
         for images in range(1, 3):
             shape[0] = images
-            layouts.append(
-                torch.ops.mkldnn._reorder_convolution_weight(
+            if back:
+                kernel = torch.ops.mkldnn._reorder_convolution_transpose_weight(
+                    weight, how.padding, how.output_padding, how.stride, how.dilation, how.groups, shape
+                )
+            else:
+                kernel = torch.ops.mkldnn._reorder_convolution_weight(
                     weight, how.padding, how.stride, how.dilation, how.groups, shape
                 )
-            )
-        self.keep(call, layouts)
-
-    def keep(self, call: int, layouts: list[Tensor]) -> None:
-        """Keep a kernel as it suits one image and several, once where that is the same, as it mostly is."""
+            layouts.append(kernel)
         kinds = [torch.ops.mkldnn._get_mkldnn_serialized_md(kernel) for kernel in layouts]
         self.single[call] = layouts[0]
         self.several[call] = layouts[0] if torch.equal(kinds[0], kinds[1]) else layouts[1]
@@ -141,7 +142,7 @@ class Packed(nn.Module):
         if stride == [1, 1] and output_padding == [0, 0] and min(turned(weight, how).padding) >= 0:
             kernel = weight.flip([2, 3]).reshape(groups, out // groups, inputs, size[0], size[1])
             kernel = kernel.transpose(1, 2).reshape(groups * inputs, out // groups, size[0], size[1])
-            self.lay_out(call, ct, kernel.contiguous(), turned(weight, how))
+            self.lay_out(call, ct, kernel.contiguous(), turned(weight, how), False)
             self.ways[call] = 2
             return
         few = inputs * stride[0] * stride[1] <= self.lanes and groups == 1
@@ -149,16 +150,7 @@ class Packed(nn.Module):
         if few and square and stride[0] > 1 and how.dilation == [1, 1] and output_padding[0] == output_padding[1]:
             self.lay_out_phases(call, ct, weight, stride[0], padding[0], output_padding[0])
             return
-        shape = list(ct.shape)
-        layouts: list[Tensor] = []
-        for images in range(1, 3):
-            shape[0] = images
-            layouts.append(
-                torch.ops.mkldnn._reorder_convolution_transpose_weight(
-                    weight, padding, output_padding, stride, how.dilation, groups, shape
-                )
-            )
-        self.keep(call, layouts)
+        self.lay_out(call, ct, weight, how, True)
         self.ways[call] = 1
 
     def lay_out_phases(
@@ -178,7 +170,7 @@ class Packed(nn.Module):
         kernel = seen[:, :, middle + lowest : middle + highest + 1, middle + lowest : middle + highest + 1]
         after = -lowest + (size - 2 * padding + output_padding + stride - 1) // stride - 1
         around = max(highest, after)
-        self.lay_out(call, ct, kernel.flip([2, 3]).transpose(0, 1).contiguous(), padded(around))
+        self.lay_out(call, ct, kernel.flip([2, 3]).transpose(0, 1).contiguous(), padded(around), False)
         self.around[call], self.before[call] = around, around - highest
         self.ways[call] = 3
 

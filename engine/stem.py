@@ -11,14 +11,11 @@ from math import prod
 
 from torch import Tensor, fx
 
-from engine.layers import active_nodes
+from engine.layers import PRODUCTS, active_nodes
 from engine.program import Program, aten
 
 SHARE = 0.06  # of all multiplications
-# What ends it, whatever its share.
-PRODUCTS = (
-    aten.linear, aten.matmul, aten.bmm, aten.einsum, aten.scaled_dot_product_attention, aten.conv1d, aten.conv3d,
-)  # fmt: skip
+ENDS = (*PRODUCTS, aten.linear, aten.einsum, aten.conv1d, aten.conv3d)  # what ends it, whatever its share
 
 
 def keep_stem(program: Program) -> None:
@@ -71,17 +68,23 @@ def _stem(program: Program) -> list[fx.Node]:
     stem: list[fx.Node] = []
     for node in path:
         budget -= _multiplications(node)
-        if budget < 0 or node.target in PRODUCTS or node is program.logits:
+        if budget < 0 or node.target in ENDS or node is program.logits:
             break
         stem.append(node)
-    stem += [part for node in stem for part in node.users if part.target is operator.getitem and part not in stem]
-    # A kernel is of one precision, so that calls which share one are both in the stem or both are not.
-    chosen = set(stem)
-    for index, node in enumerate(stem):
-        others = {user for source in node.all_input_nodes if source not in path for user in source.users}
-        if not others <= chosen:
-            return stem[:index]
-    return stem
+    active = {*path, program.image}
+    # A kernel is of one precision: of calls that share one, all are in the stem or none is.
+    while (cut := next((i for i, node in enumerate(stem) if _shares(node, active, stem)), None)) is not None:
+        stem = stem[:cut]
+    return stem + [
+        part for node in stem for part in node.users if part.target is operator.getitem and part not in stem
+    ]
+
+
+def _shares(node: fx.Node, active: set[fx.Node], stem: list[fx.Node]) -> bool:
+    """Does a call outside of the stem read a constant, or what follows from constants, that this one reads?"""
+    return any(
+        user not in stem for source in node.all_input_nodes if source not in active for user in source.users
+    )
 
 
 def _multiplications(node: fx.Node) -> int:

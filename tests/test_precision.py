@@ -150,6 +150,19 @@ class Parted(Shared):
         return self.head(F.relu(self.wide(y + x[:, :, 1:, 1:])).mean((2, 3)))
 
 
+class Woven(Shared):
+    """Its first kernel is its third, and its second one is its last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.second = nn.Conv2d(3, 3, 3, padding=1)
+        self.wide, self.narrow = nn.Conv2d(3, 256, 5), nn.Conv2d(256, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.conv(F.relu(self.second(F.relu(self.conv(x))))))
+        return self.second(F.relu(self.narrow(F.relu(self.wide(x))))).mean((2, 3))
+
+
 class Flat(nn.Module):
     """No convolution at all."""
 
@@ -173,8 +186,8 @@ class Placed(Shared):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize(
     ("network", "stem"),
-    [(Shared, set()), (Parted, {"conv"}), (Flat, set()), (Placed, set())],
-    ids=["shared kernel", "parts", "no convolution", "positions"],
+    [(Shared, set()), (Parted, {"conv"}), (Flat, set()), (Placed, set()), (Woven, set())],
+    ids=["shared kernel", "parts", "no convolution", "positions", "shared kernels"],
 )
 def test_the_stem_stays_in_float32(network: type[nn.Module], stem: set[str], dtype: torch.dtype) -> None:
     """And what it hands on is rounded, wherever it goes."""
