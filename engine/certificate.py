@@ -27,11 +27,11 @@ AT_IMAGE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "deconvnet": lambda x, ct: ct,
     "guided_backprop": lambda x, ct: ct,
 }
-# Layer methods: what weighs the channels, [N, C], and whether negative sums are kept.
-AT_LAYER: dict[str, tuple[Callable[[Tensor], Tensor], bool]] = {
-    "cam": (lambda ct: ct.flatten(2).sum(2), True),
-    "grad_cam": (lambda ct: ct.flatten(2).mean(2), False),
-    "guided_grad_cam": (lambda ct: ct.flatten(2).mean(2), False),
+# Layer methods: the map [N, h, w] from the primal and the cotangent, and whether its negative part is kept.
+AT_LAYER: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], bool]] = {
+    "cam": (lambda a, ct: torch.einsum("nchw,nc->nhw", a, ct.flatten(2).sum(2)), True),
+    "grad_cam": (lambda a, ct: torch.einsum("nchw,nc->nhw", a, ct.flatten(2).mean(2)), False),
+    "guided_grad_cam": (lambda a, ct: torch.einsum("nchw,nc->nhw", a, ct.flatten(2).mean(2)), False),
 }
 
 
@@ -180,14 +180,14 @@ def _of_methods(
         if name not in at_layers:
             deviations[name] = relative(answer, AT_IMAGE[name](x, image_cts[module.gate_of[name]]))
             continue
-        weigh, signed = AT_LAYER[name]
+        formula, signed = AT_LAYER[name]
         times = module.times_of.get(name, "")
         factor = AT_IMAGE[times](x, image_cts[module.gate_of[times]]) if times else x.new_ones(len(x), 1, 1, 1)
         answer = answer if times else answer[:, :, None]
         pooled = module.at_of[name] == "pooled"
         found = []
         for index, (primal, ct) in enumerate(layers[module.pooled : module.pooled + 1] if pooled else layers):
-            map = torch.einsum("nchw,nc->nhw", primal, weigh(ct))[:, None]
+            map = formula(primal, ct)[:, None]
             whole, kept = (
                 F.interpolate(part, module.size, mode="bilinear") * factor
                 for part in (map, map if signed else map.clamp(min=0))

@@ -1,12 +1,14 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 import engine.compiler
 from engine import METHODS, compile_model
+from engine.certificate import AT_LAYER
 from engine.compiler import compile_program
 from engine.gates import GATES
+from engine.methods import Method
 from engine.program import aten
 
 
@@ -308,6 +310,33 @@ def test_the_maps_before_and_behind_a_folded_norm_are_read_as_one_sum(layers):
         expected = F.interpolate(small[:, None], (9, 8), mode="bilinear")[:, 0]
         for map in (swept[:, index], explainer.explain(x, seed, "grad_cam", index)):
             torch.testing.assert_close(map, expected, rtol=1e-12, atol=1e-12)
+
+
+def products(primal: Tensor, ct: Tensor) -> Tensor:
+    """A reading that is no weighted sum: HiResCAM's, Draelos and Carin 2020."""
+    return torch.relu((primal * ct).sum(1))
+
+
+def test_a_reading_of_another_kind_gets_the_values_given_back(monkeypatch):
+    """In one question with a weighted sum too, before a folded norm and behind it."""
+    method = Method("products", "gradient", "layer", products, "Products", "arXiv:2011.08891")
+    monkeypatch.setitem(METHODS, "products", method)
+    monkeypatch.setitem(AT_LAYER, "products", (lambda a, ct: torch.einsum("nchw,nchw->nhw", a, ct), False))
+    torch.manual_seed(0)
+    network = nn.Sequential(conv(3), norm(), nn.ReLU(), conv(6, 5), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    names = ["grad_cam", "products"]
+    explainer = compile_model(network.double().eval(), EXAMPLE[:, :3], ["0", "1"], names)
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(2, 3, 9, 8, dtype=torch.float64, generator=generator)
+    seed = torch.randn(2, 5, dtype=torch.float64, generator=generator)
+    _, primals, cotangents, _ = explainer.probe(x, seed, "gradient")
+    maps = [products(primal, ct) for primal, ct in zip(primals, cotangents, strict=True)]
+    expected = F.interpolate(torch.stack(maps, 1), (9, 8), mode="bilinear")
+    both = explainer.survey(x, seed, names)
+    assert expected.max() > 0
+    torch.testing.assert_close(both["products"], expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(explainer.sweep(x, seed, "products"), expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(both["grad_cam"], explainer.sweep(x, seed, "grad_cam"), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS.values() if m.weigh], ids=lambda m: m.name)
