@@ -13,6 +13,8 @@ from engine.layers import nearest
 from engine.onednn import packed
 from engine.overlay import admit as admit_overlay
 
+Setting = tuple[torch.device, torch.dtype, int]  # where, in which precision, with how many threads
+
 
 class Explainer:
     """A classifier that explains itself, freshly compiled or loaded: the same questions either way.
@@ -24,7 +26,7 @@ class Explainer:
 
     def __init__(self, module: torch.jit.ScriptModule, manifest: dict[str, Any]) -> None:
         self.module, self.manifest = module, manifest
-        self._quick: tuple[object, torch.jit.ScriptModule] = None, module
+        self._quick: dict[Setting, torch.jit.ScriptModule] = {}
         self._lock = threading.Lock()
 
     @property
@@ -182,11 +184,15 @@ class Explainer:
         """
         with torch.no_grad(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
             like = self.module.like
-            if self._quick[0] != (like.device, like.dtype):
+            setting = like.device, like.dtype, torch.get_num_threads()
+            known = self._quick
+            if setting not in known:
                 with self._lock, torch.inference_mode(False):
-                    if self._quick[0] != (like.device, like.dtype):
-                        self._quick = (like.device, like.dtype), packed(self.module)
-            yield self._quick[1]
+                    known = {key: quick for key, quick in self._quick.items() if key[:2] == setting[:2]}
+                    if setting not in known:
+                        known[setting] = packed(self.module, next(iter(known.values()), None))
+                        self._quick = known
+            yield known[setting]
 
     def _index(self, method: str, layer: int | str) -> int:
         index = self.layer_index(layer)

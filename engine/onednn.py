@@ -25,15 +25,21 @@ def suits(module: torch.jit.ScriptModule) -> bool:
     return like.dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def packed(module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
+def packed(
+    module: torch.jit.ScriptModule, other: torch.jit.ScriptModule | None = None
+) -> torch.jit.ScriptModule:
     """The same module, the same weights, with `Packed` kernels; itself where that does not suit.
 
-    Every question is asked once, for one image, so that all kernels are laid out and stay as they are.
+    Every question is asked once, for one image, so that all kernels are laid out and stay as they are: for as many
+    threads as this one has. With more or fewer, oneDNN likes some of them otherwise, and would lay those out anew
+    at each call. other: what this gave for another number; what is laid out alike is shared with it.
     """
     if not suits(module):
         return module
-    quick = copy.copy(module)
-    quick.kernels = scripted(Packed(module.calls).eval())
+    quick, kernels = copy.copy(module), Packed(module.calls)
+    if other is not None and other is not module:
+        kernels.single, kernels.several = other.kernels.single, other.kernels.several
+    quick.kernels = scripted(kernels.eval())
     image = module.like.new_zeros(1, len(module.mean), *module.size)
     quick.forward(image)
     quick.survey(image, module.one_hot(0), module.methods)
@@ -131,9 +137,8 @@ class Packed(nn.Module):
                     weight, how.padding, how.stride, how.dilation, how.groups, shape
                 )
             layouts.append(kernel)
-        kinds = [torch.ops.mkldnn._get_mkldnn_serialized_md(kernel) for kernel in layouts]
-        self.single[call] = layouts[0]
-        self.several[call] = layouts[0] if torch.equal(kinds[0], kinds[1]) else layouts[1]
+        self.single[call] = shared(self.single[call], layouts[0])
+        self.several[call] = shared(self.single[call], shared(self.several[call], layouts[1]))
 
     def lay_out_back(self, call: int, ct: Tensor, weight: Tensor, how: How) -> None:
         """Choose the way back, and lay out its kernel."""
@@ -186,6 +191,14 @@ class Packed(nn.Module):
             return ct.new_zeros(1, weight.shape[1])
         starts = (torch.arange(self.bags) * ((count + self.bags - 1) // self.bags)).clamp(max=count)
         return torch.embedding_bag(weight, rows, starts, False, 0, False, ct[0][rows])[0].sum(0, keepdim=True)
+
+
+def shared(known: Tensor, kernel: Tensor) -> Tensor:
+    """`known`, where it is the kernel laid out alike; else the kernel."""
+    if not (known.is_mkldnn and kernel.is_mkldnn):
+        return kernel
+    layouts = [torch.ops.mkldnn._get_mkldnn_serialized_md(tensor) for tensor in (known, kernel)]
+    return known if torch.equal(layouts[0], layouts[1]) else kernel
 
 
 def turned(weight: Tensor, how: How) -> How:
