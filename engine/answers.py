@@ -25,6 +25,7 @@ class Answers(nn.Module):
     at_of: dict[str, str]
     times_of: dict[str, str]
     reader_of: dict[str, str]  # layer methods -> the one that reads for them
+    rectified: list[str]  # layer methods whose maps are cut below zero when all are read
     size: list[int]
     resize: int
     interpolation: str
@@ -204,7 +205,7 @@ class Answers(nn.Module):
                 maps = [
                     out[(last - layer) * len(readers) + readers.index(reader)] for layer in range(low, high + 1)
                 ]
-                stacks[reader] = resized(maps, self.size)
+                stacks[reader] = resized(maps, self.size, reader in self.rectified)
             stack = stacks[reader]
             if method in self.times_of:
                 stack = stack[:, :, None] * self.at_image(self.times_of[method], x, images)[:, None]
@@ -232,13 +233,39 @@ class Answers(nn.Module):
                 raise ValueError(f"no method {method}; this file has {', '.join(self.methods)}")
 
 
-def resized(maps: list[Tensor], size: list[int]) -> Tensor:
-    """Maps [N, h, w] of any sizes, bilinearly at one size: [N, L, S, S]. Neighbours of one size go together."""
+def resized(maps: list[Tensor], size: list[int], rectified: bool) -> Tensor:
+    """Maps [N, h, w] of any sizes, bilinearly at one size: [N, L, S, S]. Neighbours of one size go together.
+
+    rectified: what is below zero is cut before.
+    """
     answer = maps[0].new_empty([maps[0].shape[0], len(maps), size[0], size[1]])
     start = 0
     for end in range(1, len(maps) + 1):
         if end == len(maps) or maps[end].shape != maps[start].shape:
             group = torch.stack(maps[start:end], 1)
-            torch.ops.aten.upsample_bilinear2d(group, size, False, None, None, out=answer[:, start:end])
+            enlarge(torch.relu_(group) if rectified else group, answer[:, start:end])
             start = end
     return answer
+
+
+def enlarge(maps: Tensor, answer: Tensor) -> None:
+    """Write maps [N, L, h, w] into answer [N, L, S, S], bilinearly.
+
+    Each pixel of a small map lands on many: on a CPU two products do that in a quarter of the time.
+    """
+    size = answer.shape[2:]
+    small = 8 * maps.shape[2] <= size[0] and 8 * maps.shape[3] <= size[1]
+    precise = maps.dtype == torch.float32 or maps.dtype == torch.float64
+    if small and precise and maps.device.type == "cpu":
+        rows, columns = shares(maps, 2, size[0]), shares(maps, 3, size[1])
+        torch.matmul(rows, torch.matmul(maps, columns.t()), out=answer)
+    else:
+        torch.ops.aten.upsample_bilinear2d(maps, size, False, None, None, out=answer)
+
+
+def shares(maps: Tensor, axis: int, size: int) -> Tensor:
+    """How much each of `size` pixels takes of each pixel along an axis of the maps, bilinearly: [size, length]."""
+    length = maps.shape[axis]
+    each = torch.eye(length, dtype=maps.dtype, device=maps.device)[None, None]
+    taken: Tensor = torch.ops.aten.upsample_bilinear2d(each, [size, length], False, None, None)[0, 0]
+    return taken

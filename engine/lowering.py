@@ -60,6 +60,7 @@ def lower(compiled: Compiled, labels: list[str], geometry: Geometry) -> torch.ji
     module.gate_of = {method.name: method.gate for method in taken}
     module.at_of = {method.name: method.at for method in taken}
     module.reader_of = {method.name: _reader(method, methods) for method in methods if method.at != IMAGE}
+    module.rectified = [method.name for method in methods if method.rectified]
     module.times_of = {method.name: method.times for method in taken if method.times}
     module.size = list(geometry.crop)
     module.resize = geometry.resize
@@ -247,7 +248,7 @@ def _collect_source(gate: str, methods: Iterable[Method]) -> str:
             "            sums[method] = weights, weighted(primal, weights)",
             "        weights, map = sums[method]",
             "        map = less(map, weights, shift) if shift.numel() > 0 else map",
-            f"        out.append({'torch.relu(map)' if method.rectified else 'map'}.to(self.like.dtype))",
+            "        out.append(map.to(self.like.dtype))",
         ]
     head = (
         f"collect_{gate}(self, wanted: list[str], primal: Tensor, ct: Tensor, shift: Tensor, again: bool, "

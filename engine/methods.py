@@ -58,13 +58,13 @@ def mean(ct: Tensor) -> Tensor:
 
 def weighted(primal: Tensor, weights: Tensor) -> Tensor:
     """Σ_c w_c A_c, with weights [N, C]: [N, h, w]. As a product it reads the primal once and keeps nothing."""
-    sums = torch.matmul(weights[:, None], primal.flatten(2))
+    sums = torch.bmm(weights.unsqueeze(1), primal.flatten(2))
     return sums.reshape(primal.shape[0], primal.shape[2], primal.shape[3])
 
 
 def less(sums: Tensor, weights: Tensor, shift: Tensor) -> Tensor:
     """Σ_c w_c (A_c - shift_c), from Σ_c w_c A_c: [N, h, w]."""
-    return sums - torch.matmul(weights, shift.flatten().to(weights.dtype))[:, None, None]
+    return sums - torch.mv(weights, shift.flatten().to(weights.dtype)).view(-1, 1, 1)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """oneDNN's kernels against ATen's, call by call, and which of them answers where."""
 
 import copy
+import ctypes
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from engine import Explainer, compile_model, load, save
 from engine.kernels import How, Then, scripted
-from engine.onednn import Packed
+from engine.onednn import Packed, packed
 
 # input channels and side, kernel, stride, padding, dilation, groups
 CONVOLUTIONS = {
@@ -35,9 +36,10 @@ SAME = How([1, 1], [1, 1], [0, 0], [1, 1], 1)
 NOTHING = Then(None, False, None, None)
 
 
-def close(found: Tensor, wanted: Tensor) -> None:
+def close(found: Tensor, wanted: Tensor, of: Tensor | None = None) -> None:
+    """Equal up to rounding: of `wanted`, or of what it was before it was clamped."""
     assert found.shape == wanted.shape
-    assert (found - wanted).abs().max() <= 1e-5 * wanted.abs().max()
+    assert (found - wanted).abs().max() <= 1e-5 * (wanted if of is None else of).abs().max()
 
 
 @pytest.fixture
@@ -60,17 +62,17 @@ def test_a_convolution_and_its_way_back(kernels: torch.jit.ScriptModule, name: s
         for other in (None, torch.randn_like(y)):
             for low, high in ((None, None), (0.0, None), (0.0, 6.0), (-1.0, 1.0)):
                 for over in (False, True):
-                    wanted = y if other is None else y + other
-                    wanted = wanted.clamp(low, high) if low is not None else wanted
+                    free = y if other is None else y + other
+                    wanted = free.clamp(low, high) if low is not None else free
                     given = None if other is None else other.clone()
-                    close(kernels.conv(x, 0, weight, bias, how, Then(given, over, low, high)), wanted)
+                    close(kernels.conv(x, 0, weight, bias, how, Then(given, over, low, high)), wanted, free)
         for other in (None, torch.randn_like(back)):
             for low in (None, 0.0):
                 for over in (False, True):
-                    wanted = back if other is None else back + other
-                    wanted = wanted if low is None else wanted.relu()
+                    free = back if other is None else back + other
+                    wanted = free if low is None else free.relu()
                     given = None if other is None else other.clone()
-                    close(kernels.conv_back(ct, 1, weight, how, Then(given, over, low, None)), wanted)
+                    close(kernels.conv_back(ct, 1, weight, how, Then(given, over, low, None)), wanted, free)
     assert kernels.ways[0] == 1 and kernels.ways[1] in (1, 2, 3)
 
 
@@ -174,6 +176,60 @@ def test_a_module_that_was_moved_is_packed_anew() -> None:
     after = explainer.explain(x.double(), explainer.one_hot(1).repeat(2, 1), "guided_backprop")
     assert after.dtype == torch.float64
     assert (after - before).abs().max() <= 1e-5 * after.abs().max()
+
+
+@pytest.fixture
+def threads() -> Iterator[int]:
+    """How many there are; as many again afterwards."""
+    count = torch.get_num_threads()
+    yield count
+    torch.set_num_threads(count)
+
+
+class Wide(nn.Module):
+    """Many channels on few pixels: how oneDNN likes these kernels depends on the threads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.narrow, self.widen = nn.Conv2d(3, 320, 1), nn.Conv2d(320, 1280, 1)
+        self.head = nn.Linear(1280, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.relu(self.widen(torch.relu(self.narrow(x)))).mean([2, 3]))
+
+
+def test_no_kernel_is_laid_out_anew_for_another_number_of_threads(
+    threads: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    explainer = compile_model(Wide().eval(), torch.zeros(1, 3, 7, 7))
+    x, seed = torch.randn(1, 3, 7, 7), torch.randn(1, 5)
+    for count in (2, 1, 2):
+        torch.set_num_threads(count)
+        explainer.explain(x, seed, "guided_backprop")
+        ctypes.CDLL(None).fflush(None)
+        capfd.readouterr()
+        with torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON):
+            explainer.explain(x, seed, "guided_backprop")
+        ctypes.CDLL(None).fflush(None)
+        lines = [line.split(",") for line in capfd.readouterr().out.splitlines()]
+        kinds = {(line[5], line[-2]) for line in lines if "exec" in line}
+        assert any(kind == "convolution" for kind, _ in kinds)
+        assert not {shape for kind, shape in kinds if kind == "reorder"} & {"320x1280x1x1", "1280x320x1x1"}
+
+
+def test_kernels_laid_out_alike_are_shared_between_numbers_of_threads(threads: int) -> None:
+    explainer = small()
+    torch.set_num_threads(2)
+    with torch.no_grad():
+        first = packed(explainer.module)
+        torch.set_num_threads(1)
+        second, stranger = packed(explainer.module, first), packed(explainer.module)
+    for kernels in ("single", "several"):
+        known, shared, own = (list(getattr(quick.kernels, kernels)) for quick in (first, second, stranger))
+        assert all(kernel.is_mkldnn for kernel in known)
+        assert all(ours is theirs for ours, theirs in zip(shared, known, strict=True))
+        assert not any(ours is theirs for ours, theirs in zip(own, known, strict=True))
 
 
 @pytest.mark.parametrize("images", [1, 4])
