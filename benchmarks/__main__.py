@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from benchmarks import bfloat16, demo, growth, machine, memory, networks, the_file
-from benchmarks.bounds import FASTER_THAN_THE_LOOP
+from benchmarks.bounds import FASTER_THAN_THE_LOOP, VECTORS
 from benchmarks.check import MODELS as CHECKED
 from benchmarks.check import Ratios, check, ratios, read, write
 from benchmarks.process import ROOT, fresh
@@ -46,8 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.plot:
         plot.draw(result, options.plot)
     if options.docs:
-        plot.draw(result, PAGE.with_suffix(".png"))
-        PAGE.write_text(report.page(result, f"{PAGE.stem}.png"))
+        path = _page(result)
+        plot.draw(result, path.with_suffix(".png"))
+        path.write_text(report.page(result, f"{path.stem}.png", path == PAGE))
     print(report.page(result))
     return 0
 
@@ -109,6 +110,13 @@ def _network(name: str, folder: str, options: argparse.Namespace) -> dict[str, A
     return found
 
 
+def _page(result: Result) -> Path:
+    """That of processors as the bounds are set for; others have pages of their own."""
+    found = result["machine"]
+    kind = str(found["vectors"] if found["device"] == "cpu" else found["device"]).lower().replace(" ", "-")
+    return PAGE if kind == VECTORS.lower() else PAGE.with_stem(f"{PAGE.stem}-{kind}")
+
+
 def _check(options: argparse.Namespace) -> int:
     here = machine.facts(options.device)
     print(machine.text(here) + "\n", flush=True)
@@ -124,14 +132,14 @@ def _check(options: argparse.Namespace) -> int:
             return ratios(fresh(networks.measured, name, 1, str(path), options.device, effort, None))
 
         if options.update:
-            write(here["cpu"], {name: measure(name) for name in options.models})
+            write(machine.name(here), {name: measure(name) for name in options.models})
             print("The baseline is written.")
             return 0
-        cpu, baseline = read()
+        other, baseline = read()
         text, well = check(baseline, measure, options.models)
     print(text)
-    if cpu != here["cpu"]:
-        print(f"The baseline is of another machine, {cpu}: its ratios may differ from this one's.")
+    if other != machine.name(here):
+        print(f"The baseline is of another machine, {other}: its ratios may differ from this one's.")
     return 0 if well else 1
 
 
@@ -151,7 +159,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
     parser.add_argument("--read", type=Path, metavar="FILE", help="measure nothing: take what --json wrote")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write the plot, as PNG")
-    parser.add_argument("--docs", action="store_true", help=f"write docs/{PAGE.name} and its plot")
+    parser.add_argument(
+        "--docs", action="store_true", help=f"write docs/{PAGE.name}, or this machine's own page, and its plot"
+    )
     parser.add_argument("--check", action="store_true", help="compare this project's ratios with the baseline")
     parser.add_argument("--update", action="store_true", help="with --check: make these ratios the baseline")
     options = parser.parse_args(arguments)

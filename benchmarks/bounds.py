@@ -11,6 +11,7 @@ from benchmarks.reading import Result, cells_of, every_cell, gain, ratio
 from benchmarks.tools import OURS, TASKS
 from engine import MODELS
 
+VECTORS = "AVX512"  # as torch calls them
 FORWARD_PASSES = {  # at most so many F
     "vgg16": {"grad_cam": 1.08, "guided_backprop": 2.06, "every_layer": 3.15},
     "resnet50": {"grad_cam": 1.10, "guided_backprop": 2.2, "every_layer": 3.5},

@@ -43,6 +43,11 @@ def installed(package: str) -> str | None:
         return None
 
 
+def name(found: dict[str, Any]) -> str:
+    """The processor and the vectors that torch uses on it: ratios are compared on the same ones."""
+    return f"{found['cpu']}, {found['vectors']}"
+
+
 def text(found: dict[str, Any]) -> str:
     """The facts as two sentences."""
     versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items() if number)

@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import multiprocessing
+import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 
 from benchmarks.allocator import keep_memory
+from benchmarks.process import LARGE_PAGES
 from benchmarks.questions import question
 from benchmarks.tools import OURS, PEERS, ours
 from engine import load
@@ -30,6 +32,8 @@ def all_of(
         for tool in (OURS, *PEERS[task])
         if tool in cells.get(task, {})
     ]
+    for setting in LARGE_PAGES:
+        os.environ.pop(setting, None)  # a value would count as the pages that it touches
     # Each process starts as a copy of one that has imported torch and the engine, and done nothing else.
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload([__name__])

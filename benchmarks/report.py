@@ -14,8 +14,9 @@ NOTES = Path(__file__).parent / "notes.md"
 UNITS = {"layers": "layers", "side": "side of the image", "batch": "batch"}
 
 
-def page(result: Result, picture: str = "") -> str:
-    """The whole page. picture: the plot's address, where there is one."""
+def page(result: Result, picture: str = "", main: bool = True) -> str:
+    """The whole page. picture: the plot's address, where there is one. main: with what was tried; other pages say
+    where that is."""
     parts = [f"# How fast\n\n{HEAD.format(machine=machine.text(result['machine']))}", in_short(result)]
     if picture:
         parts.append(f"![What each tool takes, in forward passes of the same network]({picture})")
@@ -29,7 +30,9 @@ def page(result: Result, picture: str = "") -> str:
     ]
     if result.get("bfloat16"):
         parts.append(f"## bfloat16\n\n{BFLOAT16}\n\n{bfloat16(result['bfloat16'])}")
-    if NOTES.is_file():
+    if not main:
+        parts.append(ELSEWHERE)
+    elif NOTES.is_file():
         parts.append(NOTES.read_text().strip())
     for name, series in result.get("growth", {}).items():
         parts.append(
@@ -132,7 +135,12 @@ F is the fastest forward pass of the same network in the same run: eager, frozen
 `torch.jit.optimize_for_inference`, contiguous or channels last. Weights are random, which does not matter to
 time. *Every layer*: Grad-CAM, guided backprop and Guided Grad-CAM for each layer of the trunk, in one call."""
 
-BOUNDS = """What the project has set itself, for two cores with AVX-512, float32 and batch 1."""
+BOUNDS = """What the project has set itself, for two cores with AVX-512, float32 and batch 1. Other processors
+are held against the same."""
+
+ELSEWHERE = (
+    """What was tried, and what stands in the way of what is missed, is in [performance.md](performance.md)."""
+)
 
 CALLS = """All calls of a network ran in one process, interleaved, each round in an order of its own, after a
 warm-up. A call that takes long runs in fewer rounds. *Spread*: the distance between the quartiles over the
@@ -140,7 +148,8 @@ median. *F* and *fastest other*: the median over that of the fastest forward pas
 other tool. *Peak memory*: that of a process that did only this, and how much of it came after one forward pass.
 
 Each tool has weights that ask for no gradient, which spares grad-cam more than half of its time, the layout
-that is faster for it, and an allocator that keeps what is freed, as all others have (`benchmarks/allocator.py`).
+that is faster for it, and an allocator that keeps what is freed, in large pages, as all others have
+(`benchmarks/allocator.py`); memory is told in small pages.
 No other tool does *every layer* in one call. Shown is what their users can do: torchcam's Grad-CAM of all layers
 from one pass, captum's guided backprop from another, and their product; the same from grad-cam alone, whose
 average over layers is left out; captum alone, with a forward and a backward pass for each layer, estimated from

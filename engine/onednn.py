@@ -117,7 +117,7 @@ class Packed(nn.Module):
         rows, columns = (height + stride - 1) // stride, (width + stride - 1) // stride
         phases = phases[:, :, before : before + rows, before : before + columns]
         # As one copy: torch's pixel_shuffle takes three times as long where pixels lie apart, as they do here.
-        pixels = phases.unflatten(1, [-1, stride, stride]).permute(0, 1, 4, 2, 5, 3)
+        pixels = phases.view(ct.shape[0], -1, stride, stride, rows, columns).permute(0, 1, 4, 2, 5, 3)
         pixels = pixels.reshape(ct.shape[0], -1, rows * stride, columns * stride)
         whole: Tensor = pixels[:, :, :height, :width].contiguous()
         return whole

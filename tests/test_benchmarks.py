@@ -357,6 +357,26 @@ def test_the_page_renders() -> None:
     assert len(rows) > 50
 
 
+@pytest.mark.parametrize(
+    ("facts", "name"),
+    [
+        ({"vectors": "AVX512"}, "performance.md"),
+        ({"vectors": "AVX2"}, "performance-avx2.md"),
+        ({"vectors": "AVX512", "device": "Some GPU"}, "performance-some-gpu.md"),
+    ],
+)
+def test_each_kind_of_processor_has_its_page(facts: dict[str, str], name: str) -> None:
+    found = result()
+    found["machine"] |= facts
+    assert command._page(found).name == name
+
+
+def test_what_was_tried_is_told_on_the_main_page() -> None:
+    main, other = report.page(result(), "a.png"), report.page(result(), "a.png", main=False)
+    assert "What was tried" in main and "(performance.md)" not in main
+    assert "What did not help" not in other and "(performance.md)" in other
+
+
 def test_the_plot_is_a_picture(tmp_path: Path) -> None:
     path = tmp_path / "plot.png"
     plot.draw(result(), path)
