@@ -63,7 +63,8 @@ def everything(options: argparse.Namespace) -> Result:
         if options.quick:
             return result
         result["bfloat16"] = {"times": {}, "cosines": {}}
-        for name in _chosen(options, bfloat16.MODELS):
+        timed = result["machine"]["bfloat16"] or options.device != "cpu"  # else a pass takes minutes
+        for name in _chosen(options, bfloat16.MODELS) if timed else ():
             _say(f"{name}, bfloat16")
             last = result["networks"][name]["file"]["layers"][-1]
             result["bfloat16"]["times"][name] = fresh(bfloat16.times, name, last, folder, options.device)

@@ -101,7 +101,9 @@ def _call(cells: Cells, memory: dict[str, Any], task: str, tool: str) -> str:
 
 def bfloat16(found: dict[str, Any]) -> str:
     """Times of guided backprop in both precisions, and cosines."""
-    lines = ["| guided backprop | float32, ms | bfloat16, ms | ratio |", "|---|---|---|---|"]
+    lines = []
+    if found["times"]:
+        lines += ["| guided backprop | float32, ms | bfloat16, ms | ratio |", "|---|---|---|---|"]
     for name, times in found["times"].items():
         exact, rounded = (times[precision]["median"] for precision in ("float32", "bfloat16"))
         lines.append(f"| {name} | {exact:.1f} | {rounded:.1f} | {rounded / exact:.2f} |")
