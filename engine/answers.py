@@ -205,7 +205,8 @@ class Answers(nn.Module):
                 maps = [
                     out[(last - layer) * len(readers) + readers.index(reader)] for layer in range(low, high + 1)
                 ]
-                stacks[reader] = resized(maps, self.size, reader in self.rectified)
+                stacks[reader] = self.like.new_empty([x.shape[0], len(maps), self.size[0], self.size[1]])
+                resize(maps, reader in self.rectified, stacks[reader])
             stack = stacks[reader]
             if method in self.times_of:
                 stack = stack[:, :, None] * self.at_image(self.times_of[method], x, images)[:, None]
@@ -233,19 +234,17 @@ class Answers(nn.Module):
                 raise ValueError(f"no method {method}; this file has {', '.join(self.methods)}")
 
 
-def resized(maps: list[Tensor], size: list[int], rectified: bool) -> Tensor:
-    """Maps [N, h, w] of any sizes, bilinearly at one size: [N, L, S, S]. Neighbours of one size go together.
+def resize(maps: list[Tensor], rectified: bool, answer: Tensor) -> None:
+    """Write L maps [N, h, w] of any sizes into answer [N, L, S, S], bilinearly; neighbours of one size together.
 
     rectified: what is below zero is cut before.
     """
-    answer = maps[0].new_empty([maps[0].shape[0], len(maps), size[0], size[1]])
     start = 0
     for end in range(1, len(maps) + 1):
         if end == len(maps) or maps[end].shape != maps[start].shape:
             group = torch.stack(maps[start:end], 1)
             enlarge(torch.relu_(group) if rectified else group, answer[:, start:end])
             start = end
-    return answer
 
 
 def enlarge(maps: Tensor, answer: Tensor) -> None:

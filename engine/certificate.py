@@ -92,7 +92,7 @@ def layer_reference(module: torch.jit.ScriptModule, x: Tensor, seed: Tensor) -> 
             while edge.node not in nodes:
                 edge = next(GradientEdge(n, number) for n, number in edge.node.next_functions if n is not None)
             edges[index] = edge
-        cts = torch.autograd.grad((logits * seed).sum(), edges, retain_graph=True)
+        cts = torch.autograd.grad((logits * seed).sum(), edges, retain_graph=True) if edges else ()
         return [(p.detach(), _carried(p, edge, ct)) for p, edge, ct in zip(primals, edges, cts, strict=True)]
 
 
@@ -185,7 +185,7 @@ def _of_methods(
         factor = AT_IMAGE[times](x, image_cts[module.gate_of[times]]) if times else x.new_ones(len(x), 1, 1, 1)
         answer = answer if times else answer[:, :, None]
         pooled = module.at_of[name] == "pooled"
-        found = []
+        found = [0.0]  # of no layer, where a network has no trunk
         for index, (primal, ct) in enumerate(layers[module.pooled : module.pooled + 1] if pooled else layers):
             map = formula(primal, ct)[:, None]
             whole, kept = (

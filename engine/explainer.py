@@ -13,7 +13,7 @@ from engine.layers import nearest
 from engine.onednn import packed
 from engine.overlay import admit as admit_overlay
 
-Setting = tuple[torch.device, torch.dtype, int]  # where, in which precision, with how many threads
+Setting = tuple[torch.device, torch.dtype, int, int]  # where, in which precision, with how many threads, images
 
 
 class Explainer:
@@ -66,7 +66,7 @@ class Explainer:
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> logits [N, K]."""
-        with self._asking() as net:
+        with self._asking(len(x)) as net:
             return net.forward(x)  # type: ignore[no-any-return]
 
     def one_hot(self, target: int | str) -> Tensor:
@@ -85,7 +85,7 @@ class Explainer:
         """
         self._admit(x, [method], seed)
         index = self._index(method, layer)
-        with self._asking() as net:
+        with self._asking(len(x)) as net:
             return net.explain(x, seed, method, index)  # type: ignore[no-any-return]
 
     def answer(
@@ -97,7 +97,7 @@ class Explainer:
         """
         self._admit(x, [method])
         classes, index = self._classes(x, targets), self._index(method, layer)
-        with self._asking() as net:
+        with self._asking(len(x)) as net:
             return net.answer(x, classes, method, index)  # type: ignore[no-any-return]
 
     def answers(
@@ -106,7 +106,7 @@ class Explainer:
         """Logits [N, K] and what `survey` gives, from one forward pass; targets as in `answer`."""
         self._admit(x, methods)
         classes = self._classes(x, targets)
-        with self._asking() as net:
+        with self._asking(len(x)) as net:
             logits, answers = net.answers(x, classes, list(methods))
         return logits, dict(zip(methods, answers, strict=True))
 
@@ -124,13 +124,13 @@ class Explainer:
         self._admit(x, [method], seed)
         if self._at(method) == "image":
             raise ValueError(f"{method} explains the image and has no layers; use explain")
-        with self._asking() as net:
+        with self._asking(len(x)) as net:
             return net.sweep(x, seed, method)  # type: ignore[no-any-return]
 
     def survey(self, x: Tensor, seed: Tensor, methods: Sequence[str]) -> dict[str, Tensor]:
         """Several methods from one forward pass: for each what `explain` or `sweep` gives."""
         self._admit(x, methods, seed)
-        with self._asking() as net:
+        with self._asking(len(x)) as net:
             answers = net.survey(x, seed, list(methods))
         return dict(zip(methods, answers, strict=True))
 
@@ -140,11 +140,13 @@ class Explainer:
         self._admit(x, [], seed)
         if gate not in self.gates:
             raise ValueError(f"no gate is called {gate!r}; this file has {', '.join(self.gates)}")
-        with self._asking() as net:
+        with self._asking(len(x)) as net:
             return net.probe(x, seed, gate)  # type: ignore[no-any-return]
 
     def layer_index(self, layer: int | str) -> int:
         """The index of a layer, by index (negative from the end), name or alias."""
+        if not self.layers:
+            raise ValueError("no layer lies on every path of this network; compile it with layers='all' or names")
         if isinstance(layer, int):
             if not -len(self.layers) <= layer < len(self.layers):
                 raise ValueError(f"layer {layer} is not one of 0..{len(self.layers) - 1}")
@@ -176,25 +178,30 @@ class Explainer:
         return matches[0]
 
     @contextmanager
-    def _asking(self) -> Iterator[Any]:
-        """The module to ask, with the kernels of this processor.
+    def _asking(self, images: int = 1) -> Iterator[Any]:
+        """The module to ask, with the kernels of this processor, laid out for so many images.
 
         No autograd, and no profiling: it would make the first two calls several times as slow, and the listing is
         specialised already. Both are settings of this thread alone, and as before afterwards.
         """
         with torch.no_grad(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
             like = self.module.like
-            setting = like.device, like.dtype, torch.get_num_threads()
+            setting = like.device, like.dtype, torch.get_num_threads(), images
             known = self._quick
             if setting not in known:
                 with self._lock, torch.inference_mode(False):
                     known = {key: quick for key, quick in self._quick.items() if key[:2] == setting[:2]}
                     if setting not in known:
-                        known[setting] = packed(self.module, next(iter(known.values()), None))
+                        near = min(
+                            known, key=lambda one: (one[2] != setting[2], abs(one[3] - images)), default=None
+                        )
+                        known[setting] = packed(self.module, images, None if near is None else known[near])
                         self._quick = known
             yield known[setting]
 
     def _index(self, method: str, layer: int | str) -> int:
+        if self._at(method) == "image" and not self.layers:
+            return -1
         index = self.layer_index(layer)
         if self._at(method) == "pooled" and index not in (-1, self.module.pooled):
             raise ValueError(f"{method} has one layer, {self.layers[self.module.pooled]!r}; ask for it or for -1")

@@ -25,18 +25,20 @@ def suits(module: torch.jit.ScriptModule) -> bool:
     return like.dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def packed(module: torch.jit.ScriptModule, other: torch.jit.ScriptModule | None = None) -> torch.jit.ScriptModule:
+def packed(
+    module: torch.jit.ScriptModule, images: int = 1, other: torch.jit.ScriptModule | None = None
+) -> torch.jit.ScriptModule:
     """The same module, the same weights, with `Packed` kernels; itself where that does not suit.
 
-    Every question is asked once, for one image, so that all kernels are laid out and stay as they are: for as many
-    threads as this one has. With more or fewer, oneDNN likes some of them otherwise, and would lay those out anew
-    at each call. other: what this gave for another number; what is laid out alike is shared with it.
+    Every question is asked once, of one image, so that all kernels are laid out and stay as they are: for so many
+    images, and for as many threads as this one has. With more or fewer, oneDNN likes some of them otherwise, and
+    would lay those out anew at each call. other: what this gave for other numbers; it shares equal layouts.
     """
     if not suits(module):
         return module
-    quick, kernels = copy.copy(module), Packed(module.calls)
+    quick, kernels = copy.copy(module), Packed(module.calls, images)
     if other is not None and other is not module:
-        kernels.single, kernels.several = other.kernels.single, other.kernels.several
+        kernels.laid_out = other.kernels.laid_out
     quick.kernels = scripted(kernels.eval())
     image = module.like.new_zeros(1, len(module.mean), *module.size)
     quick.forward(image)
@@ -49,23 +51,23 @@ class Packed(nn.Module):
     """`Kernels` in oneDNN, for float32 and bfloat16 on a CPU.
 
     Until it is `sealed` each call lays out its kernel when it is made first; then nothing changes any more, and
-    threads may share it. calls: how many calls the listing has.
+    threads may share it. calls: how many calls the listing has. images: of how many images most will be.
     """
 
     lanes: Final[int] = 16  # floats in a register: oneDNN computes as many output channels at least
     large: Final[int] = 1 << 22  # weights that no cache holds
     bags: Final[int] = 8  # shares of a large sum, for as many threads
-    single: list[Tensor]  # the kernel of each call as oneDNN likes it for one image
-    several: list[Tensor]  # and for more
+    images: Final[int]
+    laid_out: list[Tensor]  # the kernel of each call as oneDNN likes it
     ways: list[int]  # 0: not laid out yet; 1: as it is; 2: turned; 3: in phases
     around: list[list[int]]  # of a kernel that is turned or in phases: the padding around it
     before: list[int]  # of one in phases: how many rows and columns of its result come before the first
     sealed: bool
 
-    def __init__(self, calls: int) -> None:
+    def __init__(self, calls: int, images: int = 1) -> None:
         super().__init__()
-        self.single = [torch.empty(0) for _ in range(calls)]
-        self.several = [torch.empty(0) for _ in range(calls)]
+        self.images = images
+        self.laid_out = [torch.empty(0) for _ in range(calls)]
         self.ways, self.before = [0] * calls, [0] * calls
         self.around = [[0, 0] for _ in range(calls)]
         self.sealed = False
@@ -81,7 +83,7 @@ class Packed(nn.Module):
         if self.ways[call] == 0 and not self.sealed:
             self.lay_out(call, x, weight, how, False)
             self.ways[call] = 1
-        kernel = weight if self.ways[call] == 0 else self.layout(call, x)
+        kernel = weight if self.ways[call] == 0 else self.laid_out[call]
         return fused(x, kernel, bias, how, then)
 
     @torch.jit.export
@@ -90,7 +92,7 @@ class Packed(nn.Module):
         to few channels, as an image has, a convolution for each phase of the stride."""
         if self.ways[call] == 0 and not self.sealed:
             self.lay_out_back(call, ct, weight, how)
-        way, kernel = self.ways[call], self.layout(call, ct)
+        way, kernel = self.ways[call], self.laid_out[call]
         if way == 2:
             around = How(how.stride, self.around[call], how.output_padding, how.dilation, how.groups)
             return fused(ct, kernel, None, around, then)
@@ -109,7 +111,7 @@ class Packed(nn.Module):
         """All pixels of one phase of the stride are a convolution of their own: few channels become many."""
         stride, before = how.stride[0], self.before[call]
         around = padded(self.around[call][0])
-        phases = fused(ct, self.layout(call, ct), None, around, Then(None, False, None, None))
+        phases = fused(ct, self.laid_out[call], None, around, Then(None, False, None, None))
         height, width = [
             (ct.shape[i + 2] - 1) * stride - 2 * how.padding[i] + weight.shape[i + 2] + how.output_padding[i]
             for i in range(2)
@@ -122,28 +124,19 @@ class Packed(nn.Module):
         whole: Tensor = pixels[:, :, :height, :width].contiguous()
         return whole
 
-    def layout(self, call: int, x: Tensor) -> Tensor:
-        """A kernel as it suits the number of images: in another layout it would be laid out anew at each call."""
-        return self.single[call] if x.size(0) == 1 else self.several[call]
-
     def lay_out(self, call: int, x: Tensor, weight: Tensor, how: How, back: bool) -> None:
-        """Lay out the kernel of a convolution of x, or of a transposed one, for one image and for several: once
-        where that is the same, as it mostly is."""
+        """Lay out the kernel of a convolution of x, or of a transposed one."""
         shape = list(x.shape)
-        layouts: list[Tensor] = []
-        for images in range(1, 3):
-            shape[0] = images
-            if back:
-                kernel = torch.ops.mkldnn._reorder_convolution_transpose_weight(
-                    weight, how.padding, how.output_padding, how.stride, how.dilation, how.groups, shape
-                )
-            else:
-                kernel = torch.ops.mkldnn._reorder_convolution_weight(
-                    weight, how.padding, how.stride, how.dilation, how.groups, shape
-                )
-            layouts.append(kernel)
-        self.single[call] = shared(self.single[call], layouts[0])
-        self.several[call] = shared(self.single[call], shared(self.several[call], layouts[1]))
+        shape[0] = self.images
+        if back:
+            kernel = torch.ops.mkldnn._reorder_convolution_transpose_weight(
+                weight, how.padding, how.output_padding, how.stride, how.dilation, how.groups, shape
+            )
+        else:
+            kernel = torch.ops.mkldnn._reorder_convolution_weight(
+                weight, how.padding, how.stride, how.dilation, how.groups, shape
+            )
+        self.laid_out[call] = shared(self.laid_out[call], kernel)
 
     def lay_out_back(self, call: int, ct: Tensor, weight: Tensor, how: How) -> None:
         """Choose the way back, and lay out its kernel."""

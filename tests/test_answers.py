@@ -3,8 +3,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
-from engine.answers import enlarge, resized
+from engine import compile_model
+from engine.answers import enlarge, resize
 
 SIZES = {"7": (7, 7), "one pixel": (1, 1), "an eighth": (28, 28), "not small": (29, 28), "one row": (1, 20)}
 
@@ -28,10 +30,35 @@ def test_neighbours_of_one_size_go_together(rectified: bool) -> None:
     torch.manual_seed(0)
     maps = [torch.randn(2, side, side) for side in (16, 16, 8, 4, 4, 4, 8)]
     before = [map.clone() for map in maps]
-    found = resized(maps, [32, 32], rectified)
-    assert found.shape == (2, 7, 32, 32)
+    found = torch.empty(2, 7, 32, 32)
+    resize(maps, rectified, found)
     for index, map in enumerate(before):
         given = map.relu() if rectified else map
         wanted = F.interpolate(given[:, None], (32, 32), mode="bilinear")[:, 0]
         assert (found[:, index] - wanted).abs().max() <= 1e-6
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(maps, before, strict=True))
+
+
+class Apart(nn.Module):
+    """Two ways from the image to the logits: no value lies on both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right, self.head = nn.Conv2d(3, 8, 3), nn.Conv2d(3, 8, 5), nn.Linear(16, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        ways = [torch.relu(way(x)).mean([2, 3]) for way in (self.left, self.right)]
+        return self.head(torch.cat(ways, 1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_network_may_have_no_trunk(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    explainer = compile_model(Apart().eval().to(dtype), torch.zeros(1, 3, 16, 16, dtype=dtype))
+    assert explainer.layers == []
+    x, seed = torch.randn(2, 3, 16, 16, dtype=dtype), torch.randn(2, 5, dtype=dtype)
+    assert explainer.explain(x, seed, "guided_backprop").any()
+    assert explainer.sweep(x, seed, "grad_cam").shape == (2, 0, 16, 16)
+    assert explainer.sweep(x, seed, "guided_grad_cam").shape == (2, 0, 3, 16, 16)
+    with pytest.raises(ValueError, match=r"no layer lies on every path.*layers='all'"):
+        explainer.explain(x, seed, "grad_cam")

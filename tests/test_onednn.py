@@ -187,24 +187,28 @@ def threads() -> Iterator[int]:
 
 
 class Wide(nn.Module):
-    """Many channels on few pixels: how oneDNN likes these kernels depends on the threads."""
+    """How oneDNN likes these kernels depends on the threads and on the images: of the first, with many channels on
+    few pixels, and of the second."""
 
     def __init__(self) -> None:
         super().__init__()
         self.narrow, self.widen = nn.Conv2d(3, 320, 1), nn.Conv2d(320, 1280, 1)
-        self.head = nn.Linear(1280, 5)
+        self.deep, self.head = nn.Conv2d(3, 512, 3, 1, 1), nn.Linear(1792, 5)
+        self.deeper = nn.Conv2d(512, 512, 3, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(torch.relu(self.widen(torch.relu(self.narrow(x)))).mean([2, 3]))
+        wide = torch.relu(self.widen(torch.relu(self.narrow(F.avg_pool2d(x, 4)))))
+        deep = torch.relu(self.deeper(torch.relu(self.deep(x))))
+        return self.head(torch.cat([wide.mean([2, 3]), deep.mean([2, 3])], 1))
 
 
-def test_no_kernel_is_laid_out_anew_for_another_number_of_threads(
+def test_no_kernel_is_laid_out_anew_for_other_numbers_of_threads_and_images(
     threads: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     torch.manual_seed(0)
-    explainer = compile_model(Wide().eval(), torch.zeros(1, 3, 7, 7))
-    x, seed = torch.randn(1, 3, 7, 7), torch.randn(1, 5)
-    for count in (2, 1, 2):
+    explainer = compile_model(Wide().eval(), torch.zeros(1, 3, 28, 28))
+    for count, images in ((2, 1), (1, 1), (2, 8), (1, 8), (2, 1)):
+        x, seed = torch.randn(images, 3, 28, 28), torch.randn(images, 5)
         torch.set_num_threads(count)
         explainer.explain(x, seed, "guided_backprop")
         ctypes.CDLL(None).fflush(None)
@@ -215,7 +219,8 @@ def test_no_kernel_is_laid_out_anew_for_another_number_of_threads(
         lines = [line.split(",") for line in capfd.readouterr().out.splitlines()]
         kinds = {(line[5], line[-2]) for line in lines if "exec" in line}
         assert any(kind == "convolution" for kind, _ in kinds)
-        assert not {shape for kind, shape in kinds if kind == "reorder"} & {"320x1280x1x1", "1280x320x1x1"}
+        kernels = {"320x1280x1x1", "1280x320x1x1", "512x512x3x3"}
+        assert not {shape for kind, shape in kinds if kind == "reorder"} & kernels
 
 
 def test_kernels_laid_out_alike_are_shared_between_numbers_of_threads(threads: int) -> None:
@@ -224,12 +229,11 @@ def test_kernels_laid_out_alike_are_shared_between_numbers_of_threads(threads: i
     with torch.no_grad():
         first = packed(explainer.module)
         torch.set_num_threads(1)
-        second, stranger = packed(explainer.module, first), packed(explainer.module)
-    for kernels in ("single", "several"):
-        known, shared, own = (list(getattr(quick.kernels, kernels)) for quick in (first, second, stranger))
-        assert all(kernel.is_mkldnn for kernel in known)
-        assert all(ours is theirs for ours, theirs in zip(shared, known, strict=True))
-        assert not any(ours is theirs for ours, theirs in zip(own, known, strict=True))
+        second, stranger = packed(explainer.module, 1, first), packed(explainer.module)
+    known, shared, own = (list(quick.kernels.laid_out) for quick in (first, second, stranger))
+    assert all(kernel.is_mkldnn for kernel in known)
+    assert all(ours is theirs for ours, theirs in zip(shared, known, strict=True))
+    assert not any(ours is theirs for ours, theirs in zip(own, known, strict=True))
 
 
 @pytest.mark.parametrize("images", [1, 4])
