@@ -33,7 +33,7 @@ def all_of(
         if tool in cells.get(task, {})
     ]
     for setting in LARGE_PAGES:
-        os.environ.pop(setting, None)  # a value would count as the pages that it touches
+        os.environ.pop(setting, None)  # of a large page that is touched, all would count
     # Each process starts as a copy of one that has imported torch and the engine, and done nothing else.
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload([__name__])

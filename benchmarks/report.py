@@ -140,9 +140,7 @@ time. *Every layer*: Grad-CAM, guided backprop and Guided Grad-CAM for each laye
 BOUNDS = """What the project has set itself, for two cores with AVX-512, float32 and batch 1. Other processors
 are held against the same."""
 
-ELSEWHERE = (
-    """What was tried, and what stands in the way of what is missed, is in [performance.md](performance.md)."""
-)
+ELSEWHERE = "What was tried, and what stands in the way of what is missed, is in [performance.md](performance.md)."
 
 CALLS = """All calls of a network ran in one process, interleaved, each round in an order of its own, after a
 warm-up. A call that takes long runs in fewer rounds. *Spread*: the distance between the quartiles over the

@@ -14,6 +14,7 @@ from engine.onednn import packed
 from engine.overlay import admit as admit_overlay
 
 Setting = tuple[torch.device, torch.dtype, int, int]  # where, in which precision, with how many threads, images
+MOST = 16  # settings that kernels are laid out for; one more takes those of the nearest
 
 
 class Explainer:
@@ -185,22 +186,26 @@ class Explainer:
         specialised already. Both are settings of this thread alone, and as before afterwards.
         """
         with torch.no_grad(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
-            like = self.module.like
-            setting = like.device, like.dtype, torch.get_num_threads(), images
-            known = self._quick
-            if setting not in known:
-                with self._lock, torch.inference_mode(False):
-                    known = {key: quick for key, quick in self._quick.items() if key[:2] == setting[:2]}
-                    if setting not in known:
-                        near = min(
-                            known, key=lambda one: (one[2] != setting[2], abs(one[3] - images)), default=None
-                        )
-                        known[setting] = packed(self.module, images, None if near is None else known[near])
-                        self._quick = known
-            yield known[setting]
+            yield self._laid_out(images)
+
+    def _laid_out(self, images: int) -> torch.jit.ScriptModule:
+        """The module whose kernels are laid out for this thread, and for so many images."""
+        like = self.module.like
+        setting = like.device, like.dtype, torch.get_num_threads(), images
+        known = self._quick
+        if setting not in known:
+            with self._lock, torch.inference_mode(False):
+                known = {key: quick for key, quick in self._quick.items() if key[:2] == setting[:2]}
+                if setting not in known and len(known) < MOST:
+                    known[setting] = packed(self.module, images, list(known.values()))
+                elif setting not in known:
+                    nearest = min(known, key=lambda key: (abs(key[2] - setting[2]), abs(key[3] - images)))
+                    known[setting] = known[nearest]
+                self._quick = known
+        return known[setting]
 
     def _index(self, method: str, layer: int | str) -> int:
-        if self._at(method) == "image" and not self.layers:
+        if self._at(method) == "image":
             return -1
         index = self.layer_index(layer)
         if self._at(method) == "pooled" and index not in (-1, self.module.pooled):

@@ -5,6 +5,7 @@ result is still in the cache.
 """
 
 import copy
+from collections.abc import Sequence
 from typing import Final
 
 import torch
@@ -26,19 +27,19 @@ def suits(module: torch.jit.ScriptModule) -> bool:
 
 
 def packed(
-    module: torch.jit.ScriptModule, images: int = 1, other: torch.jit.ScriptModule | None = None
+    module: torch.jit.ScriptModule, images: int = 1, others: Sequence[torch.jit.ScriptModule] = ()
 ) -> torch.jit.ScriptModule:
     """The same module, the same weights, with `Packed` kernels; itself where that does not suit.
 
     Every question is asked once, of one image, so that all kernels are laid out and stay as they are: for so many
     images, and for as many threads as this one has. With more or fewer, oneDNN likes some of them otherwise, and
-    would lay those out anew at each call. other: what this gave for other numbers; it shares equal layouts.
+    would lay those out anew at each call. others: what this gave for other numbers; equal layouts are shared.
     """
     if not suits(module):
         return module
     quick, kernels = copy.copy(module), Packed(module.calls, images)
-    if other is not None and other is not module:
-        kernels.laid_out = other.kernels.laid_out
+    known = [other.kernels.laid_out for other in others if other is not module]
+    kernels.known = [list(layouts) for layouts in zip(*known, strict=True)] or kernels.known
     quick.kernels = scripted(kernels.eval())
     image = module.like.new_zeros(1, len(module.mean), *module.size)
     quick.forward(image)
@@ -51,7 +52,7 @@ class Packed(nn.Module):
     """`Kernels` in oneDNN, for float32 and bfloat16 on a CPU.
 
     Until it is `sealed` each call lays out its kernel when it is made first; then nothing changes any more, and
-    threads may share it. calls: how many calls the listing has. images: of how many images most will be.
+    threads may share it. calls: how many calls the listing has. images: of how many images they will be.
     """
 
     lanes: Final[int] = 16  # floats in a register: oneDNN computes as many output channels at least
@@ -59,6 +60,7 @@ class Packed(nn.Module):
     bags: Final[int] = 8  # shares of a large sum, for as many threads
     images: Final[int]
     laid_out: list[Tensor]  # the kernel of each call as oneDNN likes it
+    known: list[list[Tensor]]  # until it is sealed: as it is laid out elsewhere
     ways: list[int]  # 0: not laid out yet; 1: as it is; 2: turned; 3: in phases
     around: list[list[int]]  # of a kernel that is turned or in phases: the padding around it
     before: list[int]  # of one in phases: how many rows and columns of its result come before the first
@@ -68,6 +70,7 @@ class Packed(nn.Module):
         super().__init__()
         self.images = images
         self.laid_out = [torch.empty(0) for _ in range(calls)]
+        self.known = [[] for _ in range(calls)]
         self.ways, self.before = [0] * calls, [0] * calls
         self.around = [[0, 0] for _ in range(calls)]
         self.sealed = False
@@ -76,6 +79,7 @@ class Packed(nn.Module):
     def seal(self) -> None:
         """Lay out nothing any more."""
         self.sealed = True
+        self.known.clear()
 
     @torch.jit.export
     def conv(self, x: Tensor, call: int, weight: Tensor, bias: Tensor | None, how: How, then: Then) -> Tensor:
@@ -136,7 +140,7 @@ class Packed(nn.Module):
             kernel = torch.ops.mkldnn._reorder_convolution_weight(
                 weight, how.padding, how.stride, how.dilation, how.groups, shape
             )
-        self.laid_out[call] = shared(self.laid_out[call], kernel)
+        self.laid_out[call] = either(self.known[call], kernel)
 
     def lay_out_back(self, call: int, ct: Tensor, weight: Tensor, how: How) -> None:
         """Choose the way back, and lay out its kernel."""
@@ -192,12 +196,13 @@ class Packed(nn.Module):
         return torch.embedding_bag(weight, rows, starts, False, 0, False, ct[0][rows])[0].sum(0, keepdim=True)
 
 
-def shared(known: Tensor, kernel: Tensor) -> Tensor:
-    """`known`, where it is the kernel laid out alike; else the kernel."""
-    if not (known.is_mkldnn and kernel.is_mkldnn):
-        return kernel
-    layouts = [torch.ops.mkldnn._get_mkldnn_serialized_md(tensor) for tensor in (known, kernel)]
-    return known if torch.equal(layouts[0], layouts[1]) else kernel
+def either(known: list[Tensor], kernel: Tensor) -> Tensor:
+    """The one of `known` that is laid out like the kernel, or else the kernel."""
+    layout = torch.ops.mkldnn._get_mkldnn_serialized_md(kernel)
+    for other in known:
+        if other.is_mkldnn and torch.equal(torch.ops.mkldnn._get_mkldnn_serialized_md(other), layout):
+            return other
+    return kernel
 
 
 def turned(weight: Tensor, how: How) -> How:

@@ -229,11 +229,25 @@ def test_kernels_laid_out_alike_are_shared_between_numbers_of_threads(threads: i
     with torch.no_grad():
         first = packed(explainer.module)
         torch.set_num_threads(1)
-        second, stranger = packed(explainer.module, 1, first), packed(explainer.module)
-    known, shared, own = (list(quick.kernels.laid_out) for quick in (first, second, stranger))
+        stranger = packed(explainer.module)
+        second = packed(explainer.module, 1, [stranger, first])
+        third = packed(explainer.module, 1, [first])
+    known, own, shared, too = (list(quick.kernels.laid_out) for quick in (first, stranger, second, third))
     assert all(kernel.is_mkldnn for kernel in known)
-    assert all(ours is theirs for ours, theirs in zip(shared, known, strict=True))
     assert not any(ours is theirs for ours, theirs in zip(own, known, strict=True))
+    assert all(ours is theirs for ours, theirs in zip(shared, own, strict=True))
+    assert all(ours is theirs for ours, theirs in zip(too, known, strict=True))
+
+
+def test_so_many_settings_and_no_more_are_laid_out_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.explainer.MOST", 2)
+    explainer = small()
+    for images in (1, 3, 2, 5, 1):
+        x = torch.randn(images, 3, 16, 16)
+        logits = explainer.forward(x)
+        with torch.no_grad():
+            close(logits, explainer.module.forward(x))
+    assert len(set(map(id, explainer._quick.values()))) == 2
 
 
 @pytest.mark.parametrize("images", [1, 4])
