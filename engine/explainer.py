@@ -190,8 +190,8 @@ class Explainer:
 
     def _laid_out(self, images: int) -> torch.jit.ScriptModule:
         """The module whose kernels are laid out for this thread, and for so many images."""
-        like = self.module.like
-        setting = like.device, like.dtype, torch.get_num_threads(), images
+        like, threads = self.module.like, torch.get_num_threads()
+        setting = like.device, like.dtype, threads, images
         known = self._quick
         if setting not in known:
             with self._lock, torch.inference_mode(False):
@@ -199,8 +199,7 @@ class Explainer:
                 if setting not in known and len(known) < MOST:
                     known[setting] = packed(self.module, images, list(known.values()))
                 elif setting not in known:
-                    nearest = min(known, key=lambda key: (abs(key[2] - setting[2]), abs(key[3] - images)))
-                    known[setting] = known[nearest]
+                    known[setting] = known[min(known, key=lambda key: _apart(key, threads, images))]
                 self._quick = known
         return known[setting]
 
@@ -235,3 +234,8 @@ class Explainer:
                 raise ValueError(f"{method} does not apply to this network: {self.manifest['absent'][method]}")
             if method not in self.methods:
                 raise ValueError(f"no method is called {method!r}; this file has {', '.join(self.methods)}")
+
+
+def _apart(setting: Setting, threads: int, images: int) -> tuple[int, int, int]:
+    """How far a setting is from another. What oneDNN likes depends on what the threads leave of the images."""
+    return abs(setting[2] - threads), (setting[3] - images) % threads, abs(setting[3] - images)
