@@ -101,6 +101,8 @@ def _walk_source(program: Program, methods: list[Method], calls: Calls) -> str:
     steps = plan(_events(program), [program.logits, *program.image_cotangents.values()])
     lines = [_fine(program), *(f'{gate} = depth["{gate}"]' for gate in program.cotangents)]
     lines += ["nothing = torch.empty(0)", "out: list[Tensor] = []", "sums: dict[str, tuple[Tensor, Tensor]] = {}"]
+    lines.append('probed = "probe" in wanted')
+    unread = _unread(program, methods)
     forward = [step for step in steps if isinstance(step, Step) and step.stage is None]
     for step in forward:
         lines += statements(program, step, calls)
@@ -113,7 +115,7 @@ def _walk_source(program: Program, methods: list[Method], calls: Calls) -> str:
             lines += _reading(program, methods, stage)
         elif stage is not None:
             gate, index = stage
-            body = [line for s in group if isinstance(s, Step) for line in statements(program, s, calls)]
+            body = [line for s in group if isinstance(s, Step) for line in statements(program, s, calls, unread)]
             if index < 0:
                 body.append(f"{_at_image(gate)} = {program.image_cotangents[gate].name}")
             lines += block(f"{gate} <= {index}", body)
@@ -190,7 +192,8 @@ def _reading(program: Program, methods: list[Method], index: int) -> list[str]:
     """What happens at a layer whose map is wanted: give back what a fold hid, and read each method."""
     primal, layer = program.primals[index], program.layers[index]
     cts = {gate: cotangents[index] for gate, cotangents in program.cotangents.items()}
-    lines = _collected(program, index, primal, cts, "nothing, False")
+    unread = _unread(program, methods)
+    lines = _collected(program, index, primal, cts, "nothing, False", unread)
     if layer.scale is not None and layer.axes is None:
         # Of (value - shift) / scale and a cotangent times scale a weighted sum needs value and shift alone.
         difference = primal.all_input_nodes[0]
@@ -202,19 +205,26 @@ def _reading(program: Program, methods: list[Method], index: int) -> list[str]:
         how = f"{literal(shift)}, {f'{index + 1} <= last' if again else False}"
         others = ["probe", *(m.name for m in methods if m.at != IMAGE and m.weigh is None)]
         test = " or ".join(f'"{name}" in wanted' for name in others)
-        lines = [*block(test, lines), *block("", _collected(program, index, value, free, how))]
+        lines = [*block(test, lines), *block("", _collected(program, index, value, free, how, unread))]
     return block(f"first <= {index} and {index} <= last", lines)
 
 
-def _collected(program: Program, index: int, primal: fx.Node, cts: dict[str, fx.Node], how: str) -> list[str]:
+def _collected(
+    program: Program, index: int, primal: fx.Node, cts: dict[str, fx.Node], how: str, unread: set[str]
+) -> list[str]:
     """Statements that compute what a layer's reading takes and no stage has computed, and that read."""
     restoring = [node for node in program.graph.nodes if node.meta.get("restores") == index]
     lines = list(program.lines(_within(restoring, primal)))
     for gate, ct in cts.items():
         restored = program.lines(_within([node for node in restoring if node.meta["gate"] == gate], ct))
         call = f"self.collect_{gate}(wanted, {primal.name}, {ct.name}, {how}, sums, out)"
-        lines += block(f"{gate} <= {index}", [*restored, call])
+        lines += block(f"{'probed and ' if gate in unread else ''}{gate} <= {index}", [*restored, call])
     return lines
+
+
+def _unread(program: Program, methods: Iterable[Method]) -> set[str]:
+    """The gates whose cotangents no method reads at a layer; a probe does."""
+    return {*program.cotangents} - {method.gate for method in methods if method.at != IMAGE}
 
 
 def _within(nodes: list[fx.Node], goal: fx.Node) -> list[fx.Node]:

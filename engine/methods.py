@@ -48,18 +48,26 @@ def grad_cam(primal: Tensor, ct: Tensor) -> Tensor:
 
 def total(ct: Tensor) -> Tensor:
     """The sum over the pixels: [N, C]."""
-    return ct.sum([2, 3])
+    return ct.permute(0, 2, 3, 1).flatten(1, 2).sum(1) if ct.stride(1) == 1 else ct.sum([2, 3])
 
 
 def mean(ct: Tensor) -> Tensor:
-    """The mean over the pixels: [N, C]."""
-    return ct.mean([2, 3])
+    """The mean over the pixels: [N, C]. Of channels that lie together it is faster over pixels as one axis."""
+    return ct.permute(0, 2, 3, 1).flatten(1, 2).mean(1) if ct.stride(1) == 1 else ct.mean([2, 3])
 
 
 def weighted(primal: Tensor, weights: Tensor) -> Tensor:
-    """Σ_c w_c A_c, with weights [N, C]: [N, h, w]. As a product it reads the primal once and keeps nothing."""
-    sums = torch.bmm(weights.unsqueeze(1), primal.flatten(2))
-    return sums.reshape(primal.shape[0], primal.shape[2], primal.shape[3])
+    """Σ_c w_c A_c, with weights [N, C]: [N, h, w]. As a product it reads the primal once and keeps nothing.
+
+    Where channels lie together, it is one product for each row of pixels, which all threads share. Laid out as
+    [1, C], the weights of a row are a vector to the product even when transposed, which halves its time.
+    """
+    images, channels, height, width = primal.shape
+    if primal.stride(1) != 1:
+        return torch.bmm(weights.unsqueeze(1), primal.flatten(2)).view(images, height, width)
+    rows = primal.permute(0, 2, 3, 1).reshape(images * height, width, channels)
+    vectors = weights.unsqueeze(1).expand(images, height, channels).reshape(images * height, 1, channels)
+    return torch.bmm(rows, vectors.transpose(1, 2)).view(images, height, width)
 
 
 def less(sums: Tensor, weights: Tensor, shift: Tensor) -> Tensor:

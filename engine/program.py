@@ -17,8 +17,8 @@ INTEGER_OPS = {operator.mul: "*", operator.add: "+", operator.sub: "-", operator
 
 
 # Names that a printed function uses for itself, so that no value of a network takes them.
-RESERVED = {"self", "torch", "aten", "depth", "first", "last", "wanted", "out", "sums", "nothing", "How", "Then"}
-RESERVED |= {*dir(builtins), *keyword.kwlist, *keyword.softkwlist}
+RESERVED = {"self", "torch", "aten", "depth", "first", "last", "wanted", "probed", "out", "sums", "nothing"}
+RESERVED |= {"How", "Then", *dir(builtins), *keyword.kwlist, *keyword.softkwlist}
 
 
 class ProgramError(AssertionError):

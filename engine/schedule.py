@@ -40,13 +40,14 @@ class Step:
     """One statement: a call, or a convolution with what it takes along; the last node is the value.
 
     inside: the layers whose reading wants a value that this step would skip. over: the argument that is
-    written over.
+    written over. under: the layers whose reading wants that argument.
     """
 
     nodes: list[fx.Node]
     stage: Stage = None
     inside: set[int] = field(default_factory=set)
     over: fx.Node | None = None
+    under: set[int] = field(default_factory=set)
 
     @property
     def value(self) -> fx.Node:
@@ -126,7 +127,7 @@ def _follower(step: Step, step_of: dict[fx.Node, Step], kept: set[fx.Node]) -> S
 
 
 def _write_over(order: list[Step | int], readings: dict[int, list[fx.Node]], kept: set[fx.Node]) -> None:
-    """Find for each step an argument that is read nowhere after it, nor what shares its memory."""
+    """Find for each step an argument that no step reads after it, nor what shares its memory."""
     memory = dict[fx.Node, fx.Node]()  # value -> the first value that may share its memory
 
     def root(node: fx.Node) -> fx.Node:
@@ -134,14 +135,18 @@ def _write_over(order: list[Step | int], readings: dict[int, list[fx.Node]], kep
             node = memory[node]
         return node
 
-    last = dict[fx.Node, int]()
     for step in order:
         for node in step.nodes if isinstance(step, Step) else []:
             for source in [] if node.target in FRESH else node.all_input_nodes:
                 memory[root(source)] = root(node)
+    last = dict[fx.Node, int]()
+    read_at = defaultdict[fx.Node, dict[int, int]](dict)  # layer -> the position of its reading
     for position, step in enumerate(order):
-        for node in step.inputs if isinstance(step, Step) else readings[step]:
-            last[root(node)] = position
+        if isinstance(step, Step):
+            last |= {root(node): position for node in step.inputs}
+        else:
+            for node in readings[step]:
+                read_at[root(node)][step] = position
     for node in kept:
         last[root(node)] = len(order)
     for position, step in enumerate(order):
@@ -152,6 +157,7 @@ def _write_over(order: list[Step | int], readings: dict[int, list[fx.Node]], kep
             alone = sum(root(source) is root(node) for source in step.inputs) == 1
             if own and alone and last[root(node)] == position:
                 step.over = node
+                step.under = {layer for layer, place in read_at[root(node)].items() if place > position}
                 break
 
 

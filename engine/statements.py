@@ -1,6 +1,7 @@
 """The steps of a schedule as statements of TorchScript."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from dataclasses import replace
 from typing import Any
 
 from torch import fx
@@ -20,15 +21,24 @@ CONVOLUTIONS: dict[Any, tuple[str, ...]] = {
 DEFAULTS = {"stride": 1, "padding": 0, "output_padding": 0, "dilation": 1}
 
 
-def statements(program: Program, step: Step, calls: Calls) -> list[str]:
-    """The statements of a step: plainly where the reading of a layer wants a value that it would skip."""
-    fast = quickly(program, step, calls)
-    if not step.inside:
-        return fast
-    plain = [line for node in step.nodes for line in quickly(program, Step([node]), calls)]
-    skipped = [f"{node.name} = nothing" for node in step.nodes[:-1]]
-    read = " or ".join(f"first <= {index} and {index} <= last" for index in sorted(step.inside))
-    return [*block(read, plain), *block("", [*fast, *skipped])]
+def statements(program: Program, step: Step, calls: Calls, unread: Container[str] = ()) -> list[str]:
+    """The statements of a step: more plainly where the reading of a layer wants a value that it would skip or
+    write over.
+
+    unread: gates whose cotangents no method reads at a layer, but a probe does.
+    """
+
+    def unless(layers: set[int], value: fx.Node, quick: list[str], plain: list[str]) -> list[str]:
+        read = " or ".join(f"first <= {index} and {index} <= last" for index in sorted(layers))
+        read = f"probed and ({read})" if value.meta.get("gate") in unread else read
+        return [*block(read, plain), *block("", quick)] if layers else quick
+
+    quick = quickly(program, step, calls)
+    if step.over is not None:
+        quick = unless(step.under, step.over, quick, quickly(program, replace(step, over=None), calls))
+    one_by_one = [line for node in step.nodes for line in quickly(program, Step([node]), calls)]
+    quick += [f"{node.name} = nothing" for node in step.nodes[:-1]] if step.inside else []
+    return unless(step.inside, step.nodes[0], quick, one_by_one)
 
 
 def quickly(program: Program, step: Step, calls: Calls) -> list[str]:
