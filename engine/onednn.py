@@ -186,7 +186,7 @@ class Packed(nn.Module):
     def linear_back(self, ct: Tensor, weight: Tensor) -> Tensor:
         """As `Kernels.linear_back`. What a large layer costs one image is to read its weights: rows that meet a
         zero, as half of them and more do behind a ReLU, are not read."""
-        if ct.shape[0] > 1 or weight.numel() < self.large or weight.dtype != torch.float32:
+        if ct.shape[0] > 1 or weight.numel() < self.large:
             return torch.matmul(ct, weight)
         rows = ct[0].nonzero()[:, 0]
         count = rows.shape[0]
