@@ -97,8 +97,16 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Explainer:
 
     All of it is held against the digest that the manifest has of it first. That finds damage and careless changes;
     who changes a file with care changes the digest too.
-    Raises ArtifactError, saying what the file is and what to do, for anything else.
+    device: where the network lies and its answers are. On an NVIDIA GPU torch rounds what convolutions are given
+    to 10 bits (TF32), which plain gradients do not bear; `torch.backends.cudnn.allow_tf32 = False` keeps float32.
+    Raises ValueError for a device that is not there, and ArtifactError, saying what the file is and what to do,
+    for anything else that `save` did not write.
     """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # an assertion where torch is built without CUDA
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"torch can't use the device {str(device)!r} here: {reason}") from error
     while True:
         with open_artifact(path) as file:
             manifest = manifest_in(file)

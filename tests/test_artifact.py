@@ -237,6 +237,26 @@ def test_moving_the_module_moves_the_answers(
     torch.testing.assert_close(found.float(), explainer.explain(*question, "grad_cam", 0), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("moved", [False, True])
+def test_all_of_a_pass_lies_on_the_device_of_the_file(
+    path: Path, question: tuple[Tensor, Tensor], moved: bool
+) -> None:
+    """The meta device holds shapes alone, and refuses to mix with any other as a GPU does."""
+    loaded = Explainer(load(path).module.to("meta"), read_manifest(path)) if moved else load(path, "meta")
+    x, seed = (tensor.to("meta") for tensor in question)
+    logits, *values = loaded.probe(x, seed, "guided")
+    answers = loaded.survey(x, seed, loaded.methods)
+    seeds = [loaded.one_hot("tabby"), loaded.contrast(0, 2)]
+    for tensor in (loaded.forward(x), logits, *values[0], *values[1], values[2], *answers.values(), *seeds):
+        assert tensor.device.type == "meta"
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "gpu"])
+def test_a_device_that_is_not_there_is_refused(path: Path, device: str) -> None:
+    with pytest.raises(ValueError, match=f"torch can't use the device '{device}' here: "):
+        load(path, device)
+
+
 def test_threads_share_one_explainer(explainer: Explainer, question: tuple[Tensor, Tensor]) -> None:
     calls = [(method, layer) for method in explainer.methods if method != "cam" for layer in range(3)]
     serial = {call: explainer.explain(*question, *call) for call in calls}
