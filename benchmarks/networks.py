@@ -17,7 +17,7 @@ from engine import MODELS, build, load, load_model, save
 FORWARD = "forward"
 HANDBOOK = "handbook loop"
 SOME = "some layers"
-FEWEST = 3  # times of each call, however long it takes
+FEWEST = 5  # times of each call, however long it takes
 
 
 def compiled(name: str, folder: str, methods: list[str] | None = None) -> dict[str, Any]:

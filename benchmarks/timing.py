@@ -41,8 +41,11 @@ def interleave(
 ) -> dict[str, list[float]]:
     """Times in ms, `counts` of them for each call, spread evenly over the rounds.
 
-    Each round has an order of its own: what a call finds in the caches depends on the one before it.
+    Each round has an order of its own: what a call finds in the caches depends on the one before it. A first round
+    is not counted: there large answers find their places between what other calls have left of the memory.
     """
+    for call in calls.values():
+        call()
     rounds = max(counts.values())
     times: dict[str, list[float]] = {label: [] for label in calls}
     for turn in range(rounds):
