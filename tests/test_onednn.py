@@ -101,10 +101,10 @@ def test_stems_go_back_in_phases(kernels: torch.jit.ScriptModule) -> None:
     assert kernels.ways[0] == 3
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-5), (torch.bfloat16, 1e-2)])
 @pytest.mark.parametrize("count", [0, 1, 7, 9, 17, 1000, 2048])
 def test_a_large_layer_goes_back_by_the_rows_that_count(
-    kernels: torch.jit.ScriptModule, count: int, dtype: torch.dtype
+    kernels: torch.jit.ScriptModule, count: int, dtype: torch.dtype, bound: float
 ) -> None:
     torch.manual_seed(0)
     weight, ct = torch.randn(2048, 2048).to(dtype), torch.randn(1, 2048).to(dtype)
@@ -114,9 +114,7 @@ def test_a_large_layer_goes_back_by_the_rows_that_count(
     weight[unread] = torch.nan  # times zero this would be NaN
     found = kernels.linear_back(ct, weight)
     assert found.shape == wanted.shape and found.dtype == dtype
-    assert (found - wanted).abs().max() <= 2 * torch.finfo(
-        dtype
-    ).eps * wanted.abs().max() + 1e-5 * wanted.abs().max()
+    assert (found - wanted).abs().max() <= bound * wanted.abs().max()
 
 
 def test_what_is_sealed_stays_as_it_is(kernels: torch.jit.ScriptModule) -> None:
