@@ -4,10 +4,10 @@ from engine.artifact import compile_model, load, save
 from engine.backward import CompileError
 from engine.explainer import Explainer
 from engine.exporting import CaptureError
-from engine.geometry import Geometry
 from engine.manifest import ArtifactError
 from engine.methods import METHODS
-from engine.photo import PhotoError, load_photo
+from engine.pictures.geometry import Geometry
+from engine.pictures.photo import PhotoError, load_photo
 from engine.shelf import EXPORTED_MODELS, build, open_model
 from engine.weights import WeightsError
 from engine.zoo import MODELS, availability, by_family, load_model

@@ -8,9 +8,9 @@ over mixed types, errors without formatting tricks.
 import torch
 from torch import Tensor, nn
 
-from engine.geometry import preprocess
 from engine.kernels import Kernels
 from engine.overlay import overlay
+from engine.pictures.geometry import preprocess
 
 
 class Answers(nn.Module):

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.geometry import Geometry
 from engine.layers import nearest
 from engine.onednn import packed
 from engine.overlay import admit as admit_overlay
+from engine.pictures.geometry import Geometry
 
 Setting = tuple[torch.device, torch.dtype, int, int]  # where, in which precision, with how many threads, images
 MOST = 16  # settings that kernels are laid out for; one more takes those of the nearest

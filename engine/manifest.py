@@ -12,7 +12,7 @@ import torch
 
 from engine.archive import DAMAGE, EXTRA, digest, kind, manifest_text
 from engine.compiler import Compiled
-from engine.geometry import Geometry
+from engine.pictures.geometry import Geometry
 
 VERSION = "0.1.0"
 # Of this package's own source: a file of another compiler is made anew, whatever its version says.

@@ -1,6 +1,6 @@
-"""A map laid over the photo it explains, inside the file: the default look of `engine.render`, on torch alone.
+"""A map laid over the photo it explains, inside the file: the default look of `engine.pictures.render`, on torch alone.
 
-Like `engine.geometry`'s second half, this is compiled into every artifact and keeps to what TorchScript knows.
+Like `engine.pictures.geometry`'s second half, this is compiled into every artifact and keeps to what TorchScript knows.
 """
 
 import math
@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from engine.geometry import Axis, placement
+from engine.pictures.geometry import Axis, placement
 
 
 def overlay(photo: Tensor, map: Tensor, strength: float, colors: Tensor, resize: int, crop: list[int]) -> Tensor:

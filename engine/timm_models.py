@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from engine.geometry import Geometry, Interpolation
+from engine.pictures.geometry import Geometry, Interpolation
 from engine.weights import WeightsError
 
 PREFIX = "timm/"

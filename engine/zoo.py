@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.filling import SEED, WithoutNumbers, entries, fit, randomise, randomise_statistics
-from engine.geometry import Geometry
+from engine.pictures.geometry import Geometry
 from engine.published import HOST, WEIGHTS
 from engine.timm_models import PREFIX, build_timm, pretrained_timm, timm_facts, timm_labels
 from engine.weights import WeightsError, cache_path, fetch, read_state_dict

@@ -20,7 +20,7 @@ from gradio_client.exceptions import AppError
 
 import app
 from engine import MODELS, Explainer
-from engine.render import on_photo, unit
+from engine.pictures.render import on_photo, unit
 from ui import words
 from ui.cache import Cache
 from ui.cores import Cores

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from engine.artifact import Explainer, compile_model, load, save
 from engine.certificate import AT_IMAGE, AT_LAYER, certify, layer_reference
-from engine.geometry import Geometry
 from engine.manifest import ArtifactError, read_manifest
 from engine.methods import METHODS
+from engine.pictures.geometry import Geometry
 
 
 class Net(nn.Module):

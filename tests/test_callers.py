@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from engine.artifact import Explainer, compile_model, load, save
 from engine.backward import CompileError
 from engine.exporting import CaptureError
-from engine.figures import Look, picture
-from engine.geometry import Geometry
+from engine.pictures.figures import Look, picture
+from engine.pictures.geometry import Geometry
 from engine.shelf import open_model
 
 X = torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

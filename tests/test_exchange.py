@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from engine.__main__ import main
 from engine.artifact import Explainer, compile_model, load, save
 from engine.exchange import export_program, write_pt2, write_triton
-from engine.geometry import Geometry
 from engine.manifest import ArtifactError
+from engine.pictures.geometry import Geometry
 
 
 class Net(nn.Module):

@@ -8,9 +8,9 @@ from torch import Tensor
 from engine.capture import capture
 from engine.compiler import compile_program
 from engine.gates import GATES
-from engine.geometry import Geometry
 from engine.layers import choose_layers
 from engine.lowering import lower
+from engine.pictures.geometry import Geometry
 from engine.program import Program
 from engine.zoo import load_model
 

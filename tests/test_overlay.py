@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from skimage import data
 from torch import Tensor, nn
 
-from engine import render
 from engine.artifact import Explainer, compile_model, load, save
-from engine.figures import Look, picture
-from engine.geometry import Geometry, placement
 from engine.lowering import scripted
 from engine.overlay import extent, overlay, seen
+from engine.pictures import render
+from engine.pictures.figures import Look, picture
+from engine.pictures.geometry import Geometry, placement
 
 CAT = data.chelsea()
 TURBO = torch.from_numpy(render.heatmap(np.arange(256)[None] / 255)[0])

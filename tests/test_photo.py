@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from engine.photo import MAX_PIXELS, PhotoError, load_photo
+from engine.pictures.photo import MAX_PIXELS, PhotoError, load_photo
 
 CAT = data.chelsea()[:120, :200]
 

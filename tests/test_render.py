@@ -4,8 +4,8 @@ import pytest
 import torch
 from skimage import data
 
-from engine.geometry import Geometry
-from engine.render import (
+from engine.pictures.geometry import Geometry
+from engine.pictures.render import (
     COLORMAPS,
     contact_sheet,
     gradient_picture,

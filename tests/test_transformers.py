@@ -14,9 +14,9 @@ from engine.axes import as_map
 from engine.capture import capture
 from engine.compiler import compile_program
 from engine.gates import GATES
-from engine.geometry import Geometry
 from engine.layers import choose_layers
 from engine.lowering import lower
+from engine.pictures.geometry import Geometry
 
 SIDE = 32
 SWIN = {

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from engine import MODELS
-from engine.render import View
+from engine.pictures.render import View
 from engine.zoo import DEFAULT_MODEL
 
 DEFAULT_METHOD = "grad_cam"

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import METHODS, Explainer
-from engine.figures import Look, picture
-from engine.geometry import Window
-from engine.render import Picture
+from engine.pictures.figures import Look, picture
+from engine.pictures.geometry import Window
+from engine.pictures.render import Picture
 from ui.question import Question
 from ui.words import layer_line, unique
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from engine import EXPORTED_MODELS, METHODS, CaptureError, CompileError, Explainer, load_photo, open_model
-from engine.render import Picture, contact_sheet
+from engine.pictures.render import Picture, contact_sheet
 from ui.cache import Cache
 from ui.cores import Cores, aside
 from ui.question import Question, RefusalError

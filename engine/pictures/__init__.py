@@ -1,0 +1,1 @@
+"""Photo to input, attribution to picture."""
