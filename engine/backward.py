@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, fx
 
 from engine.exporting import place
-from engine.gates import GATES, Coverage
 from engine.layers import active_nodes, reached_nodes
 from engine.program import Program, aten, op_name
-from engine.resampling import INTERPOLATIONS
-from engine.rules import ACTIVATIONS, VJPS
+from engine.rules.pages import ACTIVATIONS, VJPS
+from engine.rules.policies import GATES, Coverage
+from engine.rules.resampling import INTERPOLATIONS
 
 # Calls that bend and are no activations: some weigh other values, some choose between them.
 PLAIN = (
@@ -210,7 +210,7 @@ def refuse_unknown(program: Program, path: Iterable[fx.Node]) -> None:
     if places:
         listed = "; ".join(f"aten.{op} ({', '.join(names[:3])})" for op, names in places.items())
         raise CompileError(
-            f"no rule for {len(places)} op(s) as called here: {listed}. A rule is one function in engine/vjps.py; "
+            f"no rule for {len(places)} op(s) as called here: {listed}. A rule is one function in engine/rules/arithmetic.py; "
             "the README shows how to add it."
         )
 

@@ -20,7 +20,7 @@ from engine.exporting import (
 )  # fmt: skip
 from engine.layers import name_layers
 from engine.program import INTEGER_OPS, Program, aten, constant_name, op_name
-from engine.rules import VJPS
+from engine.rules.pages import VJPS
 from engine.spellings import name_activations
 
 # Calls that give their input back, in evaluation; that copy it, so that writing into one leaves the other; that do

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from engine.exporting import ENDINGS
-from engine.gates import RECTIFIER
-from engine.rules import ACTIVATIONS
+from engine.rules.pages import ACTIVATIONS
+from engine.rules.policies import RECTIFIER
 
 BOUNDS = {torch.float64: 1e-9, torch.float32: 1e-5}
 IMAGES = 2

@@ -7,8 +7,8 @@ from typing import Any
 from torch import fx
 
 from engine.program import Program, aten, literal
+from engine.rules.arithmetic import each
 from engine.schedule import OVER, Step, ends, is_kernel
-from engine.vjps import each
 
 Calls = dict[tuple[Any, ...], int]  # kernel and geometry of a convolution -> its number
 # The arguments of convolutions in their order, and of those that are steps along the axes the defaults.

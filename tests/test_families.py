@@ -7,11 +7,11 @@ from torch import Tensor
 
 from engine.capture import capture
 from engine.compiler import compile_program
-from engine.gates import GATES
 from engine.layers import choose_layers
 from engine.lowering import lower
 from engine.pictures.geometry import Geometry
 from engine.program import Program
+from engine.rules.policies import GATES
 from engine.zoo import load_model
 
 FAMILIES = [

@@ -9,7 +9,7 @@ from oracle import at_image, deviation
 from torch import Tensor, nn
 
 from engine.artifact import Explainer, compile_model
-from engine.gates import GATES
+from engine.rules.policies import GATES
 
 X = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 SEED = torch.randn(2, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)

@@ -7,9 +7,9 @@ import engine.compiler
 from engine import METHODS, compile_model
 from engine.certificate import AT_LAYER
 from engine.compiler import compile_program
-from engine.gates import GATES
 from engine.methods import Method
 from engine.program import aten
+from engine.rules.policies import GATES
 
 
 class Folding(nn.Module):

@@ -9,8 +9,8 @@ from torch import nn
 from engine.backward import coverage
 from engine.capture import capture
 from engine.compiler import compile_program
-from engine.gates import GATES, RECTIFIER, SMOOTH, Coverage
-from engine.vjps import ACTIVATIONS, VJPS
+from engine.rules.arithmetic import ACTIVATIONS, VJPS
+from engine.rules.policies import GATES, RECTIFIER, SMOOTH, Coverage
 
 aten = torch.ops.aten
 

@@ -15,9 +15,9 @@ from torch import Tensor, fx, nn
 from engine.axes import as_map
 from engine.capture import capture
 from engine.compiler import compile_program
-from engine.gates import GATES
 from engine.layers import active_nodes, trunk_nodes
 from engine.program import Program
+from engine.rules.policies import GATES
 
 BOUND = 1e-9
 CLASSES = 3

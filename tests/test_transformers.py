@@ -13,10 +13,10 @@ from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformerB
 from engine.axes import as_map
 from engine.capture import capture
 from engine.compiler import compile_program
-from engine.gates import GATES
 from engine.layers import choose_layers
 from engine.lowering import lower
 from engine.pictures.geometry import Geometry
+from engine.rules.policies import GATES
 
 SIDE = 32
 SWIN = {

@@ -12,7 +12,7 @@ from torch import nn
 from engine.backward import CompileError
 from engine.compiler import compile_program
 from engine.exporting import CaptureError
-from engine.vjps import ACTIVATIONS, VJPS, defvjp
+from engine.rules.arithmetic import ACTIVATIONS, VJPS, defvjp
 
 aten = torch.ops.aten
 

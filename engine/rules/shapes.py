@@ -1,10 +1,10 @@
 """The rules of ops that only move values: reshape, permute, join, split, cut, pad. Their adjoints move them back.
 
-See `engine.vjps` for what a rule is.
+See `engine.rules.arithmetic` for what a rule is.
 """
 
 from engine.program import aten
-from engine.vjps import defvjp, unbroadcast
+from engine.rules.arithmetic import defvjp, unbroadcast
 
 
 @defvjp(aten.reshape, aten.view, aten.flatten, aten.unflatten, aten.squeeze, aten.unsqueeze)

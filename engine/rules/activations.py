@@ -1,11 +1,11 @@
 """The rules of activations, and of the squashing functions that are none.
 
-See `engine.vjps` for what a rule is, and `engine.gates` for what a gate does with an activation's.
+See `engine.rules.arithmetic` for what a rule is, and `engine.rules.policies` for what a gate does with an activation's.
 """
 
-from engine.gates import RECTIFIER, SMOOTH
 from engine.program import aten
-from engine.vjps import defvjp
+from engine.rules.arithmetic import defvjp
+from engine.rules.policies import RECTIFIER, SMOOTH
 
 
 @defvjp(aten.relu, activation=RECTIFIER)

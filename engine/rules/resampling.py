@@ -1,10 +1,10 @@
 """The rules of ops that change the grid of pixels: resizing, shuffling pixels and channels, patches.
 
-See `engine.vjps` for what a rule is. Resizing is linear, and its adjoint is an op of its own.
+See `engine.rules.arithmetic` for what a rule is. Resizing is linear, and its adjoint is an op of its own.
 """
 
 from engine.program import aten
-from engine.vjps import defvjp
+from engine.rules.arithmetic import defvjp
 
 
 @defvjp(aten.upsample_nearest2d)

@@ -1,11 +1,11 @@
-"""The rules of products of two values that may both depend on the image: attention. See `engine.vjps`."""
+"""The rules of products of two values that may both depend on the image: attention. See `engine.rules.arithmetic`."""
 
 import math
 
 import torch
 
 from engine.program import aten
-from engine.vjps import defvjp, unbroadcast
+from engine.rules.arithmetic import defvjp, unbroadcast
 
 
 @defvjp(aten.matmul)

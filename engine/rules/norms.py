@@ -1,7 +1,7 @@
-"""The rules of normalisations, in evaluation. See `engine.vjps` for what a rule is."""
+"""The rules of normalisations, in evaluation. See `engine.rules.arithmetic` for what a rule is."""
 
 from engine.program import aten
-from engine.vjps import defvjp
+from engine.rules.arithmetic import defvjp
 
 
 @defvjp(aten.batch_norm)

@@ -1,7 +1,7 @@
-"""The rules of ops that choose between values, or reorder them by size. See `engine.vjps` for what a rule is."""
+"""The rules of ops that choose between values, or reorder them by size. See `engine.rules.arithmetic` for what a rule is."""
 
 from engine.program import aten
-from engine.vjps import defvjp, unbroadcast
+from engine.rules.arithmetic import defvjp, unbroadcast
 
 
 @defvjp(aten.where)

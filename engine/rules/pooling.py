@@ -1,7 +1,7 @@
-"""The rules of pooling. See `engine.vjps` for what a rule is."""
+"""The rules of pooling. See `engine.rules.arithmetic` for what a rule is."""
 
 from engine.program import aten
-from engine.vjps import defvjp, each
+from engine.rules.arithmetic import defvjp, each
 
 
 @defvjp(aten.max_pool2d_with_indices)

@@ -1,0 +1,1 @@
+"""One rule per op, and the policies that change them."""
