@@ -16,12 +16,12 @@ from engine.compiler import compile_program
 from engine.exchange import layers_for, write_pt2, write_triton
 from engine.explainer import Explainer
 from engine.exporting import CaptureError
+from engine.listing.program import Program
 from engine.manifest import ArtifactError, admit, disagreements, manifest_in, open_artifact, told
 from engine.methods import METHODS
 from engine.pictures.figures import Look, answers, picture, shape_text, sheet
 from engine.pictures.photo import PhotoError, load_photo
 from engine.precision import PRECISIONS, in_precision
-from engine.program import Program
 from engine.shelf import build, build_loaded, coverage_of, open_model
 from engine.timm_models import PREFIX, REPRESENTATIVE
 from engine.verify import header, rows

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, fx
 
 from engine.exporting import place
-from engine.layers import active_nodes, reached_nodes
-from engine.program import Program, aten, op_name
+from engine.listing.layers import active_nodes, reached_nodes
+from engine.listing.program import Program, aten, op_name
 from engine.rules.pages import ACTIVATIONS, VJPS
 from engine.rules.policies import GATES, Coverage
 from engine.rules.resampling import INTERPOLATIONS

@@ -18,8 +18,8 @@ from engine.exporting import (
     place,
     refuse_open_shapes,
 )  # fmt: skip
-from engine.layers import name_layers
-from engine.program import INTEGER_OPS, Program, aten, constant_name, op_name
+from engine.listing.layers import name_layers
+from engine.listing.program import INTEGER_OPS, Program, aten, constant_name, op_name
 from engine.rules.pages import VJPS
 from engine.spellings import name_activations
 

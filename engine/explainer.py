@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.layers import nearest
+from engine.listing.layers import nearest
 from engine.onednn import packed
 from engine.overlay import admit as admit_overlay
 from engine.pictures.geometry import Geometry

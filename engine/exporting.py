@@ -11,7 +11,7 @@ from torch.export import Dim, export
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 from torch.utils._pytree import tree_flatten_with_path
 
-from engine.program import Program, op_name
+from engine.listing.program import Program, op_name
 
 
 class CaptureError(ValueError):

@@ -17,10 +17,10 @@ from torch import Tensor, fx
 from engine.answers import Answers
 from engine.compiler import Compiled
 from engine.kernels import How, Plain, Then, scripted
+from engine.listing.program import Program, ProgramError, aten, literal
 from engine.methods import IMAGE, METHODS, Method, less, weighted
 from engine.pictures.geometry import Geometry
 from engine.pictures.render import heatmap
-from engine.program import Program, ProgramError, aten, literal
 from engine.schedule import Reading, Stage, Step, plan
 from engine.statements import Calls, block, quickly, statements
 from engine.stem import stem_constants

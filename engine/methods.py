@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx
 
-from engine.layers import nearest
-from engine.program import Program, aten
+from engine.listing.layers import nearest
+from engine.listing.program import Program, aten
 
 IMAGE = "image"  # one map, at the image
 LAYER = "layer"  # one map for each layer

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import fx
 
-from engine.program import Program, aten, literal
+from engine.listing.program import Program, aten, literal
 from engine.rules.arithmetic import each
 from engine.schedule import OVER, Step, ends, is_kernel
 

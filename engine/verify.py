@@ -20,9 +20,9 @@ from engine.backward import CompileError
 from engine.certificate import BOUNDS, compare, gate_deviations
 from engine.compiler import compile_program
 from engine.exporting import CaptureError, head_of
+from engine.listing.program import Program, aten, op_name
 from engine.lowering import lower
 from engine.pictures.geometry import Geometry
-from engine.program import Program, aten, op_name
 from engine.zoo import Size, geometry_of, load_model
 
 COLUMNS = (

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.overrides import TorchFunctionMode
 
-from engine.program import Program, aten
+from engine.listing.program import Program, aten
 from engine.verify import calibrate
 
 # Each call that is an activation, as Python code spells it: functional, method and in-place. What writes into its

@@ -10,7 +10,7 @@ from torch import nn
 from engine.backward import CompileError
 from engine.capture import CaptureError, capture
 from engine.compiler import compile_program
-from engine.program import aten
+from engine.listing.program import aten
 
 
 class Net(nn.Module):

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from engine.capture import capture
 from engine.compiler import compile_program
-from engine.layers import choose_layers
+from engine.listing.layers import choose_layers
+from engine.listing.program import Program
 from engine.lowering import lower
 from engine.pictures.geometry import Geometry
-from engine.program import Program
 from engine.rules.policies import GATES
 from engine.zoo import load_model
 

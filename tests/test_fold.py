@@ -7,8 +7,8 @@ import engine.compiler
 from engine import METHODS, compile_model
 from engine.certificate import AT_LAYER
 from engine.compiler import compile_program
+from engine.listing.program import aten
 from engine.methods import Method
-from engine.program import aten
 from engine.rules.policies import GATES
 
 

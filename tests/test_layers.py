@@ -9,8 +9,8 @@ from torch import fx, nn
 
 from engine.capture import capture
 from engine.compiler import compile_program
-from engine.layers import active_nodes, choose_layers, find_layer, name_layers, nearest, trunk_nodes
-from engine.program import Program, aten
+from engine.listing.layers import active_nodes, choose_layers, find_layer, name_layers, nearest, trunk_nodes
+from engine.listing.program import Program, aten
 
 EXAMPLE = torch.zeros(1, 4, 8, 8)
 

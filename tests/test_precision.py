@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from engine.__main__ import main
 from engine.artifact import Explainer, compile_model, load, save
 from engine.compiler import compile_program
+from engine.listing.program import aten
 from engine.precision import in_precision
-from engine.program import aten
 from engine.shelf import build
 from engine.zoo import load_model
 

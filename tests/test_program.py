@@ -10,7 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from engine.backward import differentiate
 from engine.compiler import compile_program
-from engine.program import Layer, Program, ProgramError, aten, identifier, unique
+from engine.listing.program import Layer, Program, ProgramError, aten, identifier, unique
 
 
 class Tiny(nn.Module):

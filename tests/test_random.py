@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from oracle import GateMode, at_image, at_nodes, fixed_seed, flips
 from torch import Tensor, fx, nn
 
-from engine.axes import as_map
 from engine.capture import capture
 from engine.compiler import compile_program
-from engine.layers import active_nodes, trunk_nodes
-from engine.program import Program
+from engine.listing.axes import as_map
+from engine.listing.layers import active_nodes, trunk_nodes
+from engine.listing.program import Program
 from engine.rules.policies import GATES
 
 BOUND = 1e-9

@@ -10,10 +10,10 @@ from torchvision.models import SwinTransformer, VisionTransformer
 from torchvision.models.maxvit import MaxVit
 from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformerBlockV2
 
-from engine.axes import as_map
 from engine.capture import capture
 from engine.compiler import compile_program
-from engine.layers import choose_layers
+from engine.listing.axes import as_map
+from engine.listing.layers import choose_layers
 from engine.lowering import lower
 from engine.pictures.geometry import Geometry
 from engine.rules.policies import GATES

@@ -3,7 +3,7 @@
 See `engine.rules.arithmetic` for what a rule is, and `engine.rules.policies` for what a gate does with an activation's.
 """
 
-from engine.program import aten
+from engine.listing.program import aten
 from engine.rules.arithmetic import defvjp
 from engine.rules.policies import RECTIFIER, SMOOTH
 

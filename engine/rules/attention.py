@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from engine.program import aten
+from engine.listing.program import aten
 from engine.rules.arithmetic import defvjp, unbroadcast
 
 

@@ -1,6 +1,6 @@
 """The rules of pooling. See `engine.rules.arithmetic` for what a rule is."""
 
-from engine.program import aten
+from engine.listing.program import aten
 from engine.rules.arithmetic import defvjp, each
 
 

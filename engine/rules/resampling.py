@@ -3,7 +3,7 @@
 See `engine.rules.arithmetic` for what a rule is. Resizing is linear, and its adjoint is an op of its own.
 """
 
-from engine.program import aten
+from engine.listing.program import aten
 from engine.rules.arithmetic import defvjp
 
 

@@ -3,7 +3,7 @@
 See `engine.rules.arithmetic` for what a rule is.
 """
 
-from engine.program import aten
+from engine.listing.program import aten
 from engine.rules.arithmetic import defvjp, unbroadcast
 
 
