@@ -18,7 +18,7 @@ from gradio.events import api
 from gradio.utils import get_upload_folder
 
 from engine import EXPORTED_MODELS, MODELS, WeightsError
-from engine.zoo import DEFAULT_MODEL
+from engine.models.zoo import DEFAULT_MODEL
 from ui import look, words
 from ui.desk import Desk, pick_layer
 from ui.question import CONTROLS, Question

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from engine import load_model
-from engine.zoo import Size
+from engine.models.zoo import Size
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 

@@ -6,11 +6,11 @@ from engine.explainer import Explainer
 from engine.exporting import CaptureError
 from engine.manifest import ArtifactError
 from engine.methods import METHODS
+from engine.models.weights import WeightsError
+from engine.models.zoo import MODELS, availability, by_family, load_model
 from engine.pictures.geometry import Geometry
 from engine.pictures.photo import PhotoError, load_photo
 from engine.shelf import EXPORTED_MODELS, build, open_model
-from engine.weights import WeightsError
-from engine.zoo import MODELS, availability, by_family, load_model
 
 __all__ = [
     "EXPORTED_MODELS",

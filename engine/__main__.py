@@ -19,14 +19,14 @@ from engine.exporting import CaptureError
 from engine.listing.program import Program
 from engine.manifest import ArtifactError, admit, disagreements, manifest_in, open_artifact, told
 from engine.methods import METHODS
+from engine.models.timm import PREFIX, REPRESENTATIVE
+from engine.models.weights import WeightsError
+from engine.models.zoo import DEFAULT_MODEL, MODELS, availability, by_family, load_model
 from engine.pictures.figures import Look, answers, picture, shape_text, sheet
 from engine.pictures.photo import PhotoError, load_photo
 from engine.precision import PRECISIONS, in_precision
 from engine.shelf import build, build_loaded, coverage_of, open_model
-from engine.timm_models import PREFIX, REPRESENTATIVE
 from engine.verify import header, rows
-from engine.weights import WeightsError
-from engine.zoo import DEFAULT_MODEL, MODELS, availability, by_family, load_model
 
 REFUSALS = (ArtifactError, CaptureError, CompileError, PhotoError, WeightsError, ValueError, OSError)
 

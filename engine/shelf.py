@@ -8,8 +8,8 @@ import torch
 from engine.artifact import compile_model, load, save
 from engine.explainer import Explainer
 from engine.manifest import COMPILER, ArtifactError, read_manifest
-from engine.timm_models import PREFIX
-from engine.zoo import Model, Size, load_model, model_spec
+from engine.models.timm import PREFIX
+from engine.models.zoo import Model, Size, load_model, model_spec
 
 EXPORTED_MODELS = Path(__file__).parent.parent / "exported_models"
 

@@ -22,8 +22,8 @@ from engine.compiler import compile_program
 from engine.exporting import CaptureError, head_of
 from engine.listing.program import Program, aten, op_name
 from engine.lowering import lower
+from engine.models.zoo import Size, geometry_of, load_model
 from engine.pictures.geometry import Geometry
-from engine.zoo import Size, geometry_of, load_model
 
 COLUMNS = (
     "model", "input", "ops", "activations gated", "layers", "gradient", "deconvnet", "guided", "logits",

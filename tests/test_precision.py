@@ -13,9 +13,9 @@ from engine.__main__ import main
 from engine.artifact import Explainer, compile_model, load, save
 from engine.compiler import compile_program
 from engine.listing.program import aten
+from engine.models.zoo import load_model
 from engine.precision import in_precision
 from engine.shelf import build
-from engine.zoo import load_model
 
 
 class Net(nn.Module):

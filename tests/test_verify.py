@@ -11,10 +11,10 @@ from timm.data.config import resolve_data_config
 from torch import Tensor, nn
 
 from engine.__main__ import main
-from engine.timm_models import timm_labels
+from engine.models.timm import timm_labels
+from engine.models.weights import WeightsError
+from engine.models.zoo import load_model
 from engine.verify import header, rows, verify
-from engine.weights import WeightsError
-from engine.zoo import load_model
 
 EXAMPLE = torch.zeros(1, 3, 16, 16)
 

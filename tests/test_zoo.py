@@ -21,8 +21,8 @@ from PIL import Image
 from torch import nn
 from torchvision import models as torchvision_models
 
-from engine import weights as weights_room
-from engine import zoo
+from engine.models import weights as weights_room
+from engine.models import zoo
 
 TINY = "squeezenet1_1"  # 5 MB
 

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from engine import METHODS, PhotoError, WeightsError
-from engine.zoo import DEFAULT_MODEL
+from engine.models.zoo import DEFAULT_MODEL
 from ui import words
 from ui.question import CONTROLS, DEFAULT_METHOD, Question, RefusalError, read_question
 from ui.scene import Scene

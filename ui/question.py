@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from engine import MODELS
+from engine.models.zoo import DEFAULT_MODEL
 from engine.pictures.render import View
-from engine.zoo import DEFAULT_MODEL
 
 DEFAULT_METHOD = "grad_cam"
 

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from engine.models.weights import WeightsError
 from engine.pictures.geometry import Geometry, Interpolation
-from engine.weights import WeightsError
 
 PREFIX = "timm/"
 
