@@ -1,9 +1,9 @@
 """ConvLens compiles a pretrained convolutional network into one file that explains itself."""
 
 from engine.artifact import compile_model, load, save
-from engine.backward import CompileError
+from engine.compiler.differentiate import CompileError
+from engine.compiler.export import CaptureError
 from engine.explainer import Explainer
-from engine.exporting import CaptureError
 from engine.manifest import ArtifactError
 from engine.methods import METHODS
 from engine.models.weights import WeightsError

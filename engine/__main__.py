@@ -10,12 +10,12 @@ import cv2
 import torch
 
 from engine.artifact import load, save
-from engine.backward import CompileError
 from engine.certificate import BOUNDS, certify
-from engine.compiler import compile_program
+from engine.compiler.differentiate import CompileError
+from engine.compiler.export import CaptureError
+from engine.compiler.passes import compile_program
 from engine.exchange import layers_for, write_pt2, write_triton
 from engine.explainer import Explainer
-from engine.exporting import CaptureError
 from engine.listing.program import Program
 from engine.manifest import ArtifactError, admit, disagreements, manifest_in, open_artifact, told
 from engine.methods import METHODS

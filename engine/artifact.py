@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from engine.archive import add, clear_scraps, put, scrap, settle
 from engine.certificate import certify, compare
-from engine.compiler import compile_program
+from engine.compiler.export import head_of, out_of_inference
+from engine.compiler.passes import compile_program
 from engine.explainer import Explainer
-from engine.exporting import head_of, out_of_inference
 from engine.lowering import lower
 from engine.manifest import ArtifactError, admit, describe, manifest_in, open_artifact
 from engine.pictures.geometry import Geometry

@@ -14,9 +14,9 @@ from torch.export import Dim, ExportedProgram
 
 from engine.archive import add, clear_scraps, put, scrap, settle
 from engine.certificate import BOUNDS, question, relative
-from engine.compiler import Compiled, compile_program
+from engine.compiler.export import MAX_BATCH, out_of_inference
+from engine.compiler.passes import Compiled, compile_program
 from engine.explainer import Explainer
-from engine.exporting import MAX_BATCH, out_of_inference
 from engine.kernels import scripted
 from engine.listing.program import Program, aten
 from engine.manifest import MANIFEST

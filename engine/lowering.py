@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, fx
 
 from engine.answers import Answers
-from engine.compiler import Compiled
+from engine.compiler.keep_float32 import stem_constants
+from engine.compiler.passes import Compiled
 from engine.kernels import How, Plain, Then, scripted
 from engine.listing.program import Program, ProgramError, aten, literal
 from engine.methods import IMAGE, METHODS, Method, less, weighted
@@ -23,7 +24,6 @@ from engine.pictures.geometry import Geometry
 from engine.pictures.render import heatmap
 from engine.schedule import Reading, Stage, Step, plan
 from engine.statements import Calls, block, quickly, statements
-from engine.stem import stem_constants
 
 _serial = itertools.count()
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from engine.archive import DAMAGE, EXTRA, digest, kind, manifest_text
-from engine.compiler import Compiled
+from engine.compiler.passes import Compiled
 from engine.pictures.geometry import Geometry
 
 VERSION = "0.1.0"

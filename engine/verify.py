@@ -16,10 +16,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from engine.backward import CompileError
 from engine.certificate import BOUNDS, compare, gate_deviations
-from engine.compiler import compile_program
-from engine.exporting import CaptureError, head_of
+from engine.compiler.differentiate import CompileError
+from engine.compiler.export import CaptureError, head_of
+from engine.compiler.passes import compile_program
 from engine.listing.program import Program, aten, op_name
 from engine.lowering import lower
 from engine.models.zoo import Size, geometry_of, load_model
@@ -133,7 +133,9 @@ def verify(name: str, module: nn.Module, example: Tensor, dtype: torch.dtype = t
     return Row(
         name,
         size=f"{height} × {width}",
-        ops=len({op_name(node) for node in calls if node.target is not aten.type_as}),  # which is of `engine.stem`
+        ops=len(
+            {op_name(node) for node in calls if node.target is not aten.type_as}
+        ),  # which is of `engine.compiler.keep_float32`
         gated=f"{compiled.coverage.gated} ({sum(compiled.coverage.smooth.values())} smooth)",
         layers=len(program.layers),
         gates=gate_deviations(scripted),

@@ -18,8 +18,8 @@ from oracle import at_image, deviation, fixed_seed
 from torch import Tensor, nn
 
 from engine.artifact import Explainer, compile_model, load, save
-from engine.backward import CompileError
-from engine.exporting import CaptureError
+from engine.compiler.differentiate import CompileError
+from engine.compiler.export import CaptureError
 from engine.pictures.figures import Look, picture
 from engine.pictures.geometry import Geometry
 from engine.shelf import open_model

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from engine.backward import CompileError
-from engine.capture import CaptureError, capture
-from engine.compiler import compile_program
+from engine.compiler.capture import CaptureError, capture
+from engine.compiler.differentiate import CompileError
+from engine.compiler.passes import compile_program
 from engine.listing.program import aten
 
 

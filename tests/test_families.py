@@ -5,8 +5,8 @@ import torch
 from oracle import activation_sides, at_image, at_nodes, deviation, flips, randomise
 from torch import Tensor
 
-from engine.capture import capture
-from engine.compiler import compile_program
+from engine.compiler.capture import capture
+from engine.compiler.passes import compile_program
 from engine.listing.layers import choose_layers
 from engine.listing.program import Program
 from engine.lowering import lower

@@ -3,10 +3,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import engine.compiler
+import engine.compiler.passes
 from engine import METHODS, compile_model
 from engine.certificate import AT_LAYER
-from engine.compiler import compile_program
+from engine.compiler.passes import compile_program
 from engine.listing.program import aten
 from engine.methods import Method
 from engine.rules.policies import GATES
@@ -54,7 +54,7 @@ def compiled(network, layers="all"):
 
 def unfolded(network, layers, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(engine.compiler, "fold_batch_norm", lambda program: 0)
+        patch.setattr(engine.compiler.passes, "fold_batch_norm", lambda program: 0)
         return compile_program(network, EXAMPLE, layers)
 
 

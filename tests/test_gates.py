@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from engine.backward import coverage
-from engine.capture import capture
-from engine.compiler import compile_program
+from engine.compiler.capture import capture
+from engine.compiler.differentiate import coverage
+from engine.compiler.passes import compile_program
 from engine.rules.arithmetic import ACTIVATIONS, VJPS
 from engine.rules.policies import GATES, RECTIFIER, SMOOTH, Coverage
 

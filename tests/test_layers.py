@@ -7,8 +7,8 @@ import torch.nn.functional as F
 import torchvision
 from torch import fx, nn
 
-from engine.capture import capture
-from engine.compiler import compile_program
+from engine.compiler.capture import capture
+from engine.compiler.passes import compile_program
 from engine.listing.layers import active_nodes, choose_layers, find_layer, name_layers, nearest, trunk_nodes
 from engine.listing.program import Program, aten
 

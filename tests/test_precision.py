@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from engine.__main__ import main
 from engine.artifact import Explainer, compile_model, load, save
-from engine.compiler import compile_program
+from engine.compiler.passes import compile_program
 from engine.listing.program import aten
 from engine.models.zoo import load_model
 from engine.precision import in_precision

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import fx, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from engine.backward import differentiate
-from engine.compiler import compile_program
+from engine.compiler.differentiate import differentiate
+from engine.compiler.passes import compile_program
 from engine.listing.program import Layer, Program, ProgramError, aten, identifier, unique
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from oracle import GateMode, at_image, at_nodes, fixed_seed, flips
 from torch import Tensor, fx, nn
 
-from engine.capture import capture
-from engine.compiler import compile_program
+from engine.compiler.capture import capture
+from engine.compiler.passes import compile_program
 from engine.listing.axes import as_map
 from engine.listing.layers import active_nodes, trunk_nodes
 from engine.listing.program import Program

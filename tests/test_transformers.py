@@ -10,8 +10,8 @@ from torchvision.models import SwinTransformer, VisionTransformer
 from torchvision.models.maxvit import MaxVit
 from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformerBlockV2
 
-from engine.capture import capture
-from engine.compiler import compile_program
+from engine.compiler.capture import capture
+from engine.compiler.passes import compile_program
 from engine.listing.axes import as_map
 from engine.listing.layers import choose_layers
 from engine.lowering import lower

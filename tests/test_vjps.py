@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from engine.backward import CompileError
-from engine.compiler import compile_program
-from engine.exporting import CaptureError
+from engine.compiler.differentiate import CompileError
+from engine.compiler.export import CaptureError
+from engine.compiler.passes import compile_program
 from engine.rules.arithmetic import ACTIVATIONS, VJPS, defvjp
 
 aten = torch.ops.aten

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx, nn
 
-from engine.backward import Recorder, coverage, differentiate
-from engine.capture import capture
-from engine.constants import evaluate_constants
-from engine.fold import fold_batch_norm
+from engine.compiler.capture import capture
+from engine.compiler.differentiate import Recorder, coverage, differentiate
+from engine.compiler.fold_constants import evaluate_constants
+from engine.compiler.fold_norms import fold_batch_norm
+from engine.compiler.keep_float32 import keep_stem
 from engine.listing.axes import as_map
 from engine.listing.layers import choose_layers
 from engine.listing.program import Program, aten
 from engine.methods import Method, choose_methods, gates_at_image, gates_of, pooled_layer
 from engine.rules.policies import Coverage
-from engine.stem import keep_stem
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ from torch import Tensor, fx, nn
 from torch.export.graph_signature import InputKind
 from torch.utils._pytree import tree_unflatten
 
-from engine.constants import evaluate_constants
-from engine.exporting import (
+from engine.compiler.export import (
     ENDINGS,
     CaptureError,
     choose_head,
@@ -18,10 +17,11 @@ from engine.exporting import (
     place,
     refuse_open_shapes,
 )  # fmt: skip
+from engine.compiler.fold_constants import evaluate_constants
+from engine.compiler.recognise import name_activations
 from engine.listing.layers import name_layers
 from engine.listing.program import INTEGER_OPS, Program, aten, constant_name, op_name
 from engine.rules.pages import VJPS
-from engine.spellings import name_activations
 
 # Calls that give their input back, in evaluation; that copy it, so that writing into one leaves the other; that do
 # either.

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from engine.exporting import place
+from engine.compiler.export import place
 from engine.listing.layers import active_nodes, reached_nodes
 from engine.listing.program import Program, aten, op_name
 from engine.rules.pages import ACTIVATIONS, VJPS
