@@ -15,9 +15,9 @@ from engine.certificate import certify, compare
 from engine.compiler.export import head_of, out_of_inference
 from engine.compiler.passes import compile_program
 from engine.explainer import Explainer
-from engine.lowering import lower
 from engine.manifest import ArtifactError, admit, describe, manifest_in, open_artifact
 from engine.pictures.geometry import Geometry
+from engine.torchscript.lowering import lower
 
 
 @torch.inference_mode(False)

@@ -17,10 +17,10 @@ from engine.certificate import BOUNDS, question, relative
 from engine.compiler.export import MAX_BATCH, out_of_inference
 from engine.compiler.passes import Compiled, compile_program
 from engine.explainer import Explainer
-from engine.kernels import scripted
 from engine.listing.program import Program, aten
 from engine.manifest import MANIFEST
 from engine.methods import IMAGE, LAYER, METHODS, POOLED, Method
+from engine.torchscript.kernels import scripted
 
 LABELS = "labels.txt"  # one name on each line, in the order of the logits
 REQUESTS = 8  # images that Triton may put into one batch; its owner may raise it

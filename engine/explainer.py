@@ -10,8 +10,8 @@ from torch import Tensor
 
 from engine.listing.layers import nearest
 from engine.onednn import packed
-from engine.overlay import admit as admit_overlay
 from engine.pictures.geometry import Geometry
+from engine.torchscript.overlay import admit as admit_overlay
 
 Setting = tuple[torch.device, torch.dtype, int, int]  # where, in which precision, with how many threads, images
 MOST = 16  # settings that kernels are laid out for; one more takes those of the nearest

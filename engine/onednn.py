@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.kernels import How, Then, clamped, finished, scripted, transposed
+from engine.torchscript.kernels import How, Then, clamped, finished, scripted, transposed
 
 PRECISIONS = (torch.float32, torch.bfloat16)
 

@@ -21,9 +21,9 @@ from engine.compiler.differentiate import CompileError
 from engine.compiler.export import CaptureError, head_of
 from engine.compiler.passes import compile_program
 from engine.listing.program import Program, aten, op_name
-from engine.lowering import lower
 from engine.models.zoo import Size, geometry_of, load_model
 from engine.pictures.geometry import Geometry
+from engine.torchscript.lowering import lower
 
 COLUMNS = (
     "model", "input", "ops", "activations gated", "layers", "gradient", "deconvnet", "guided", "logits",

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine import compile_model
-from engine.answers import enlarge, resize
+from engine.torchscript.answers import enlarge, resize
 
 SIZES = {"7": (7, 7), "one pixel": (1, 1), "an eighth": (28, 28), "not small": (29, 28), "one row": (1, 20)}
 

@@ -13,7 +13,7 @@ from skimage import data
 from torch import Tensor, nn
 
 from engine import Explainer, build, compile_model, save
-from engine.lowering import scripted
+from engine.torchscript.lowering import scripted
 
 ROOT = Path(__file__).parent.parent
 MODELS = {"efficientnet_lite0": "default", "resnet50": "random"}

@@ -9,10 +9,10 @@ from engine.compiler.capture import capture
 from engine.compiler.passes import compile_program
 from engine.listing.layers import choose_layers
 from engine.listing.program import Program
-from engine.lowering import lower
 from engine.models.zoo import load_model
 from engine.pictures.geometry import Geometry
 from engine.rules.policies import GATES
+from engine.torchscript.lowering import lower
 
 FAMILIES = [
     "alexnet", "vgg11", "vgg11_bn", "resnet18", "squeezenet1_1", "densenet121", "googlenet", "inception_v3",

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine import Explainer, compile_model, load, save
-from engine.kernels import How, Then, scripted
 from engine.onednn import Packed, packed
+from engine.torchscript.kernels import How, Then, scripted
 
 # input channels and side, kernel, stride, padding, dilation, groups
 CONVOLUTIONS = {

@@ -11,11 +11,11 @@ from skimage import data
 from torch import Tensor, nn
 
 from engine.artifact import Explainer, compile_model, load, save
-from engine.lowering import scripted
-from engine.overlay import extent, overlay, seen
 from engine.pictures import render
 from engine.pictures.figures import Look, picture
 from engine.pictures.geometry import Geometry, placement
+from engine.torchscript.lowering import scripted
+from engine.torchscript.overlay import extent, overlay, seen
 
 CAT = data.chelsea()
 TURBO = torch.from_numpy(render.heatmap(np.arange(256)[None] / 255)[0])

@@ -14,9 +14,9 @@ from engine.compiler.capture import capture
 from engine.compiler.passes import compile_program
 from engine.listing.axes import as_map
 from engine.listing.layers import choose_layers
-from engine.lowering import lower
 from engine.pictures.geometry import Geometry
 from engine.rules.policies import GATES
+from engine.torchscript.lowering import lower
 
 SIDE = 32
 SWIN = {

@@ -8,9 +8,9 @@ over mixed types, errors without formatting tricks.
 import torch
 from torch import Tensor, nn
 
-from engine.kernels import Kernels
-from engine.overlay import overlay
 from engine.pictures.geometry import preprocess
+from engine.torchscript.kernels import Kernels
+from engine.torchscript.overlay import overlay
 
 
 class Answers(nn.Module):
@@ -89,7 +89,7 @@ class Answers(nn.Module):
 
     @torch.jit.export
     def overlay(self, photo: Tensor, map: Tensor, strength: float) -> Tensor:
-        """The map [S, S] of one image as a heatmap on its photo, uint8 [H, W, 3]; see `engine.overlay`."""
+        """The map [S, S] of one image as a heatmap on its photo, uint8 [H, W, 3]; see `engine.torchscript.overlay`."""
         return overlay(photo, map, strength, self.colors, self.resize, self.size)
 
     @torch.jit.export

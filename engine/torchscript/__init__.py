@@ -1,0 +1,1 @@
+"""Listing to scripted module: all that is compiled into every file."""
