@@ -3,13 +3,13 @@
 from engine.artifact import compile_model, load, save
 from engine.compiler.differentiate import CompileError
 from engine.compiler.export import CaptureError
-from engine.explainer import Explainer
 from engine.manifest import ArtifactError
 from engine.methods import METHODS
 from engine.models.weights import WeightsError
 from engine.models.zoo import MODELS, availability, by_family, load_model
 from engine.pictures.geometry import Geometry
 from engine.pictures.photo import PhotoError, load_photo
+from engine.run.explainer import Explainer
 from engine.shelf import EXPORTED_MODELS, build, open_model
 
 __all__ = [

@@ -15,7 +15,6 @@ from engine.compiler.differentiate import CompileError
 from engine.compiler.export import CaptureError
 from engine.compiler.passes import compile_program
 from engine.exchange import layers_for, write_pt2, write_triton
-from engine.explainer import Explainer
 from engine.listing.program import Program
 from engine.manifest import ArtifactError, admit, disagreements, manifest_in, open_artifact, told
 from engine.methods import METHODS
@@ -25,6 +24,7 @@ from engine.models.zoo import DEFAULT_MODEL, MODELS, availability, by_family, lo
 from engine.pictures.figures import Look, answers, picture, shape_text, sheet
 from engine.pictures.photo import PhotoError, load_photo
 from engine.precision import PRECISIONS, in_precision
+from engine.run.explainer import Explainer
 from engine.shelf import build, build_loaded, coverage_of, open_model
 from engine.verify import header, rows
 

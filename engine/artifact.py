@@ -14,9 +14,9 @@ from engine.archive import add, clear_scraps, put, scrap, settle
 from engine.certificate import certify, compare
 from engine.compiler.export import head_of, out_of_inference
 from engine.compiler.passes import compile_program
-from engine.explainer import Explainer
 from engine.manifest import ArtifactError, admit, describe, manifest_in, open_artifact
 from engine.pictures.geometry import Geometry
+from engine.run.explainer import Explainer
 from engine.torchscript.lowering import lower
 
 

@@ -16,10 +16,10 @@ from engine.archive import add, clear_scraps, put, scrap, settle
 from engine.certificate import BOUNDS, question, relative
 from engine.compiler.export import MAX_BATCH, out_of_inference
 from engine.compiler.passes import Compiled, compile_program
-from engine.explainer import Explainer
 from engine.listing.program import Program, aten
 from engine.manifest import MANIFEST
 from engine.methods import IMAGE, LAYER, METHODS, POOLED, Method
+from engine.run.explainer import Explainer
 from engine.torchscript.kernels import scripted
 
 LABELS = "labels.txt"  # one name on each line, in the order of the logits

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from engine.certificate import certify, question
-from engine.explainer import Explainer
+from engine.run.explainer import Explainer
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 
 from engine.artifact import compile_model, load, save
-from engine.explainer import Explainer
 from engine.manifest import COMPILER, ArtifactError, read_manifest
 from engine.models.timm import PREFIX
 from engine.models.zoo import Model, Size, load_model, model_spec
+from engine.run.explainer import Explainer
 
 EXPORTED_MODELS = Path(__file__).parent.parent / "exported_models"
 

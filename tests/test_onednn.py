@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine import Explainer, compile_model, load, save
-from engine.onednn import Packed, packed
+from engine.run.onednn import Packed, packed
 from engine.torchscript.kernels import How, Then, scripted
 
 # input channels and side, kernel, stride, padding, dilation, groups
@@ -246,7 +246,7 @@ def test_kernels_laid_out_alike_are_shared_between_numbers_of_threads(threads: i
 
 
 def test_so_many_settings_and_no_more_are_laid_out_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.explainer.MOST", 2)
+    monkeypatch.setattr("engine.run.explainer.MOST", 2)
     explainer = small()
     for images in (1, 3, 2, 5, 1):
         x = torch.randn(images, 3, 16, 16)

@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.explainer import Explainer
 from engine.pictures.geometry import Window
 from engine.pictures.render import Picture, View, contact_sheet, gradient_picture, on_photo, overlay, unit
+from engine.run.explainer import Explainer
 
 # The largest of a gradient's values is many times the rest, so pictures scale by this percentile and clip there.
 PERCENTILE = 99.5

@@ -1,7 +1,7 @@
 """How the heavy calls of a listing are carried out: by ATen anywhere, or by oneDNN on the processor at hand.
 
 A file holds `Plain`, which is ATen and nothing else and runs wherever torch does; on a CPU that oneDNN knows,
-`engine.onednn` puts its own in that place. TorchScript compiles these classes as they stand, so they keep to its
+`engine.run.onednn` puts its own in that place. TorchScript compiles these classes as they stand, so they keep to its
 part of Python.
 
 A call has a number, the same wherever the listing makes that call with that kernel.

@@ -1,0 +1,1 @@
+"""A file, asked from Python."""
