@@ -10,7 +10,6 @@ import cv2
 import torch
 
 from engine.artifact import load, save
-from engine.certificate import BOUNDS, certify
 from engine.compiler.differentiate import CompileError
 from engine.compiler.export import CaptureError
 from engine.compiler.passes import compile_program
@@ -26,7 +25,8 @@ from engine.pictures.photo import PhotoError, load_photo
 from engine.precision import PRECISIONS, in_precision
 from engine.run.explainer import Explainer
 from engine.shelf import build, build_loaded, coverage_of, open_model
-from engine.verify import header, rows
+from engine.trust.certificate import BOUNDS, certify
+from engine.trust.verify_models import header, rows
 
 REFUSALS = (ArtifactError, CaptureError, CompileError, PhotoError, WeightsError, ValueError, OSError)
 

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from engine.archive import add, clear_scraps, put, scrap, settle
-from engine.certificate import certify, compare
 from engine.compiler.export import head_of, out_of_inference
 from engine.compiler.passes import compile_program
 from engine.manifest import ArtifactError, admit, describe, manifest_in, open_artifact
 from engine.pictures.geometry import Geometry
 from engine.run.explainer import Explainer
 from engine.torchscript.lowering import lower
+from engine.trust.certificate import certify, compare
 
 
 @torch.inference_mode(False)

@@ -13,7 +13,6 @@ from torch import Tensor, fx, nn
 from torch.export import Dim, ExportedProgram
 
 from engine.archive import add, clear_scraps, put, scrap, settle
-from engine.certificate import BOUNDS, question, relative
 from engine.compiler.export import MAX_BATCH, out_of_inference
 from engine.compiler.passes import Compiled, compile_program
 from engine.listing.program import Program, aten
@@ -21,6 +20,7 @@ from engine.manifest import MANIFEST
 from engine.methods import IMAGE, LAYER, METHODS, POOLED, Method
 from engine.run.explainer import Explainer
 from engine.torchscript.kernels import scripted
+from engine.trust.certificate import BOUNDS, question, relative
 
 LABELS = "labels.txt"  # one name on each line, in the order of the logits
 REQUESTS = 8  # images that Triton may put into one batch; its owner may raise it

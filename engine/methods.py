@@ -1,7 +1,7 @@
 """Attribution methods as declarations: which gate, where, and what is read there.
 
 A reading is `(primal, cotangent) -> map`, a plain function that TorchScript takes as it is. A new CAM variant is
-one reading and one line of METHODS; `engine.certificate` states its formula anew.
+one reading and one line of METHODS; `engine.trust.certificate` states its formula anew.
 """
 
 from collections.abc import Callable, Sequence

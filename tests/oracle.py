@@ -10,7 +10,7 @@ from torch import Tensor, fx, nn
 from torch.overrides import TorchFunctionMode
 
 from engine.listing.program import Program, aten
-from engine.verify import calibrate
+from engine.trust.verify_models import calibrate
 
 # Each call that is an activation, as Python code spells it: functional, method and in-place. What writes into its
 # input stands with the call that computes the same.

@@ -11,10 +11,10 @@ from oracle import randomise
 from torch import Tensor, nn
 
 from engine.artifact import Explainer, compile_model, load, save
-from engine.certificate import AT_IMAGE, AT_LAYER, certify, layer_reference
 from engine.manifest import ArtifactError, read_manifest
 from engine.methods import METHODS
 from engine.pictures.geometry import Geometry
+from engine.trust.certificate import AT_IMAGE, AT_LAYER, certify, layer_reference
 
 
 class Net(nn.Module):

@@ -5,11 +5,11 @@ from torch import Tensor, nn
 
 import engine.compiler.passes
 from engine import METHODS, compile_model
-from engine.certificate import AT_LAYER
 from engine.compiler.passes import compile_program
 from engine.listing.program import aten
 from engine.methods import Method
 from engine.rules.policies import GATES
+from engine.trust.certificate import AT_LAYER
 
 
 class Folding(nn.Module):

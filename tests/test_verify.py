@@ -14,7 +14,7 @@ from engine.__main__ import main
 from engine.models.timm import timm_labels
 from engine.models.weights import WeightsError
 from engine.models.zoo import load_model
-from engine.verify import header, rows, verify
+from engine.trust.verify_models import header, rows, verify
 
 EXAMPLE = torch.zeros(1, 3, 16, 16)
 
@@ -59,7 +59,7 @@ def ended(*_: object) -> None:
 
 
 def test_a_process_that_ends_is_one_row_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.verify._row", ended)
+    monkeypatch.setattr("engine.trust.verify_models._row", ended)
     found = list(rows(["resnet18", "alexnet"]))
     assert [row.name for row in found] == ["resnet18", "alexnet"]
     for row in found:

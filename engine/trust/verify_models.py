@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from engine.certificate import BOUNDS, compare, gate_deviations
 from engine.compiler.differentiate import CompileError
 from engine.compiler.export import CaptureError, head_of
 from engine.compiler.passes import compile_program
@@ -24,6 +23,7 @@ from engine.listing.program import Program, aten, op_name
 from engine.models.zoo import Size, geometry_of, load_model
 from engine.pictures.geometry import Geometry
 from engine.torchscript.lowering import lower
+from engine.trust.certificate import BOUNDS, compare, gate_deviations
 
 COLUMNS = (
     "model", "input", "ops", "activations gated", "layers", "gradient", "deconvnet", "guided", "logits",
