@@ -10,7 +10,7 @@ from benchmarks.exactness import cosine
 from benchmarks.questions import question
 from benchmarks.timing import interleave, shares, summary, warm_up
 from engine import Explainer, build, load, save
-from engine.precision import in_precision
+from engine.files.precision import in_precision
 
 MODELS = ("vgg16", "resnet50")
 PHOTOS = ("chelsea", "coffee", "camera", "rocket")

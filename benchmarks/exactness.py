@@ -17,7 +17,7 @@ from torch import Tensor
 
 from engine import Explainer, build
 from engine.__main__ import main as engine
-from engine.precision import in_precision
+from engine.files.precision import in_precision
 
 PAGE = Path(__file__).parent.parent / "docs" / "exactness.md"
 PHOTOS = ("chelsea", "coffee", "rocket", "astronaut")

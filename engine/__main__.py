@@ -9,22 +9,22 @@ from pathlib import Path
 import cv2
 import torch
 
-from engine.artifact import load, save
 from engine.compiler.differentiate import CompileError
 from engine.compiler.export import CaptureError
 from engine.compiler.passes import compile_program
-from engine.exchange import layers_for, write_pt2, write_triton
+from engine.files.artifact import load, save
+from engine.files.exchange import layers_for, write_pt2, write_triton
+from engine.files.manifest import ArtifactError, admit, disagreements, manifest_in, open_artifact, told
+from engine.files.precision import PRECISIONS, in_precision
+from engine.files.shelf import build, build_loaded, coverage_of, open_model
 from engine.listing.program import Program
-from engine.manifest import ArtifactError, admit, disagreements, manifest_in, open_artifact, told
 from engine.methods import METHODS
 from engine.models.timm import PREFIX, REPRESENTATIVE
 from engine.models.weights import WeightsError
 from engine.models.zoo import DEFAULT_MODEL, MODELS, availability, by_family, load_model
 from engine.pictures.figures import Look, answers, picture, shape_text, sheet
 from engine.pictures.photo import PhotoError, load_photo
-from engine.precision import PRECISIONS, in_precision
 from engine.run.explainer import Explainer
-from engine.shelf import build, build_loaded, coverage_of, open_model
 from engine.trust.certificate import BOUNDS, certify
 from engine.trust.verify_models import header, rows
 

@@ -10,8 +10,8 @@ import torch
 from oracle import randomise
 from torch import Tensor, nn
 
-from engine.artifact import Explainer, compile_model, load, save
-from engine.manifest import ArtifactError, read_manifest
+from engine.files.artifact import Explainer, compile_model, load, save
+from engine.files.manifest import ArtifactError, read_manifest
 from engine.methods import METHODS
 from engine.pictures.geometry import Geometry
 from engine.trust.certificate import AT_IMAGE, AT_LAYER, certify, layer_reference

@@ -17,12 +17,12 @@ import torch.nn.functional as F
 from oracle import at_image, deviation, fixed_seed
 from torch import Tensor, nn
 
-from engine.artifact import Explainer, compile_model, load, save
 from engine.compiler.differentiate import CompileError
 from engine.compiler.export import CaptureError
+from engine.files.artifact import Explainer, compile_model, load, save
+from engine.files.shelf import open_model
 from engine.pictures.figures import Look, picture
 from engine.pictures.geometry import Geometry
-from engine.shelf import open_model
 
 X = torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 SEED = torch.randn(3, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)

@@ -15,10 +15,10 @@ import skimage.data
 import torch
 from torchvision.models import squeezenet1_1
 
-from engine import shelf
 from engine.__main__ import main
-from engine.artifact import Explainer, load
-from engine.manifest import disagreements
+from engine.files import shelf
+from engine.files.artifact import Explainer, load
+from engine.files.manifest import disagreements
 
 
 @pytest.fixture(scope="module")

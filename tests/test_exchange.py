@@ -14,9 +14,9 @@ from oracle import randomise
 from torch import Tensor, nn
 
 from engine.__main__ import main
-from engine.artifact import Explainer, compile_model, load, save
-from engine.exchange import export_program, write_pt2, write_triton
-from engine.manifest import ArtifactError
+from engine.files.artifact import Explainer, compile_model, load, save
+from engine.files.exchange import export_program, write_pt2, write_triton
+from engine.files.manifest import ArtifactError
 from engine.pictures.geometry import Geometry
 
 

@@ -18,11 +18,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.archive import EXTRA, SCRAP, clear_scraps, digest, scrap
-from engine.artifact import Explainer, compile_model, load, save
-from engine.exchange import write_pt2, write_triton
-from engine.manifest import FORMAT, ArtifactError, cells, read_manifest
-from engine.precision import in_precision
+from engine.files.archive import EXTRA, SCRAP, clear_scraps, digest, scrap
+from engine.files.artifact import Explainer, compile_model, load, save
+from engine.files.exchange import write_pt2, write_triton
+from engine.files.manifest import FORMAT, ArtifactError, cells, read_manifest
+from engine.files.precision import in_precision
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "manifest.md"
@@ -159,7 +159,7 @@ import torch
 from torch import nn
 sys.path.insert(0, "tests")
 from test_files import compiled
-from engine.artifact import compile_model, save
+from engine.files.artifact import compile_model, save
 for width in range(int(sys.argv[2])):  # TorchScript numbers names that it has met before
     other = nn.Sequential(nn.Conv2d(3, 2 + width, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     compile_model(other.eval(), torch.zeros(1, 3, 8, 8))
@@ -329,7 +329,7 @@ torch.set_num_threads(1)
 sys.path.insert(0, "tests")
 from pathlib import Path
 from torch import nn
-from engine.artifact import compile_model, load, save
+from engine.files.artifact import compile_model, load, save
 folder, kills = Path(sys.argv[1]), int(sys.argv[2])
 path = folder / "net.pt"
 made = []
@@ -381,8 +381,8 @@ import torch
 sys.path.insert(0, "tests")
 from pathlib import Path
 from test_files import compiled
-from engine.artifact import load, save
-from engine.shelf import open_model
+from engine.files.artifact import load, save
+from engine.files.shelf import open_model
 folder = Path(sys.argv[1])
 
 def each(*jobs):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from skimage import data
 from torch import Tensor, nn
 
-from engine.artifact import Explainer, compile_model, load, save
+from engine.files.artifact import Explainer, compile_model, load, save
 from engine.pictures import render
 from engine.pictures.figures import Look, picture
 from engine.pictures.geometry import Geometry, placement

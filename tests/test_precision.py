@@ -10,12 +10,12 @@ from oracle import fixed_seed
 from torch import Tensor, nn
 
 from engine.__main__ import main
-from engine.artifact import Explainer, compile_model, load, save
 from engine.compiler.passes import compile_program
+from engine.files.artifact import Explainer, compile_model, load, save
+from engine.files.precision import in_precision
+from engine.files.shelf import build
 from engine.listing.program import aten
 from engine.models.zoo import load_model
-from engine.precision import in_precision
-from engine.shelf import build
 
 
 class Net(nn.Module):

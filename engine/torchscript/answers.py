@@ -1,6 +1,6 @@
 """The methods that every compiled file carries: what a question is, and how an answer is put together.
 
-TorchScript compiles this class as it stands, together with the listing that `engine.artifact` generates for the
+TorchScript compiles this class as it stands, together with the listing that `engine.files.artifact` generates for the
 network. It therefore keeps to TorchScript's part of Python: typed containers, no defaults, no comprehensions
 over mixed types, errors without formatting tricks.
 """

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
-from engine.artifact import compile_model, load, save
-from engine.manifest import COMPILER, ArtifactError, read_manifest
+from engine.files.artifact import compile_model, load, save
+from engine.files.manifest import COMPILER, ArtifactError, read_manifest
 from engine.models.timm import PREFIX
 from engine.models.zoo import Model, Size, load_model, model_spec
 from engine.run.explainer import Explainer

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.archive import add, clear_scraps, put, scrap, settle
 from engine.compiler.export import head_of, out_of_inference
 from engine.compiler.passes import compile_program
-from engine.manifest import ArtifactError, admit, describe, manifest_in, open_artifact
+from engine.files.archive import add, clear_scraps, put, scrap, settle
+from engine.files.manifest import ArtifactError, admit, describe, manifest_in, open_artifact
 from engine.pictures.geometry import Geometry
 from engine.run.explainer import Explainer
 from engine.torchscript.lowering import lower

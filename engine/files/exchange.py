@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.export import Dim, ExportedProgram
 
-from engine.archive import add, clear_scraps, put, scrap, settle
 from engine.compiler.export import MAX_BATCH, out_of_inference
 from engine.compiler.passes import Compiled, compile_program
+from engine.files.archive import add, clear_scraps, put, scrap, settle
+from engine.files.manifest import MANIFEST
 from engine.listing.program import Program, aten
-from engine.manifest import MANIFEST
 from engine.methods import IMAGE, LAYER, METHODS, POOLED, Method
 from engine.run.explainer import Explainer
 from engine.torchscript.kernels import scripted

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from engine.archive import DAMAGE, EXTRA, digest, kind, manifest_text
 from engine.compiler.passes import Compiled
+from engine.files.archive import DAMAGE, EXTRA, digest, kind, manifest_text
 from engine.pictures.geometry import Geometry
 
 VERSION = "0.1.0"
