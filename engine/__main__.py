@@ -5,25 +5,30 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from engine.compiler.differentiate import CompileError
-from engine.compiler.export import CaptureError
 from engine.compiler.passes import compile_program
+from engine.errors import ArtifactError, CaptureError, CompileError, PhotoError, WeightsError
 from engine.files.artifact import load, save
-from engine.files.exchange import layers_for, write_pt2, write_triton
-from engine.files.manifest import ArtifactError, admit, disagreements, manifest_in, open_artifact, told
+from engine.files.manifest import admit, disagreements, manifest_in, open_artifact, told
+from engine.files.one_question import layers_for
 from engine.files.precision import PRECISIONS, in_precision
+from engine.files.pt2 import write_pt2
 from engine.files.shelf import build, build_loaded, coverage_of, open_model
+from engine.files.triton import write_triton
 from engine.listing.program import Program
 from engine.methods import METHODS
 from engine.models.timm import PREFIX, REPRESENTATIVE
-from engine.models.weights import WeightsError
 from engine.models.zoo import DEFAULT_MODEL, MODELS, availability, by_family, load_model
-from engine.pictures.figures import Look, answers, picture, shape_text, sheet
-from engine.pictures.photo import PhotoError, load_photo
+from engine.pictures.figures import Look, picture, shape_text
+from engine.pictures.photo import load_photo
+from engine.pictures.render import Picture, contact_sheet
 from engine.run.explainer import Explainer
 from engine.trust.certificate import BOUNDS, certify
 from engine.trust.verify_models import header, rows
@@ -299,3 +304,23 @@ def _parser() -> argparse.ArgumentParser:
 
 if __name__ == "__main__":
     sys.exit(main())
+
+
+def answers(
+    explainer: Explainer, photo: NDArray[np.uint8], seed: Tensor, methods: list[str]
+) -> dict[str, NDArray[Any]]:
+    """Ask `methods` about one photo, uint8 [H, W, 3]: for each [S, S], [C, S, S], [L, S, S] or [L, C, S, S]."""
+    x = explainer.preprocess(torch.from_numpy(photo))
+    found = explainer.survey(x, seed, methods)
+    return {name: answer[0].float().cpu().numpy() for name, answer in found.items()}
+
+
+def sheet(
+    explainer: Explainer, photo: NDArray[np.uint8], stack: NDArray[Any], look: Look, title: str | None = None
+) -> Picture:
+    """Every layer's picture with its name and shape: stack [L, S, S] or [L, C, S, S]."""
+    window = explainer.geometry.window(*photo.shape[:2])
+    layers = explainer.manifest["layers"]
+    captions = [f"{layer['name']}\n{shape_text(layer['shape'])}" for layer in layers]
+    pictures = [picture(photo, window, attribution, look, False) for attribution in stack]
+    return contact_sheet(pictures, captions, title=title)

@@ -10,8 +10,10 @@ import torch
 from oracle import randomise
 from torch import Tensor, nn
 
-from engine.files.artifact import Explainer, compile_model, load, save
-from engine.files.manifest import ArtifactError, read_manifest
+from engine.errors import ArtifactError
+from engine.files.artifact import Explainer, load, save
+from engine.files.compiling import compile_model
+from engine.files.manifest import read_manifest
 from engine.methods import METHODS
 from engine.pictures.geometry import Geometry
 from engine.trust.certificate import AT_IMAGE, AT_LAYER, certify, layer_reference

@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from oracle import at_image, deviation, fixed_seed
 from torch import Tensor, nn
 
-from engine.compiler.differentiate import CompileError
-from engine.compiler.export import CaptureError
-from engine.files.artifact import Explainer, compile_model, load, save
+from engine.errors import CaptureError, CompileError
+from engine.files.artifact import Explainer, load, save
+from engine.files.compiling import compile_model
 from engine.files.shelf import open_model
 from engine.pictures.figures import Look, picture
 from engine.pictures.geometry import Geometry

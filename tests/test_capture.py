@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from engine.compiler.capture import CaptureError, capture
-from engine.compiler.differentiate import CompileError
 from engine.compiler.passes import compile_program
+from engine.errors import CompileError
 from engine.listing.program import aten
 
 

@@ -14,9 +14,11 @@ from oracle import randomise
 from torch import Tensor, nn
 
 from engine.__main__ import main
-from engine.files.artifact import Explainer, compile_model, load, save
-from engine.files.exchange import export_program, write_pt2, write_triton
-from engine.files.manifest import ArtifactError
+from engine.errors import ArtifactError
+from engine.files.artifact import Explainer, load, save
+from engine.files.compiling import compile_model
+from engine.files.pt2 import export_program, write_pt2
+from engine.files.triton import write_triton
 from engine.pictures.geometry import Geometry
 
 

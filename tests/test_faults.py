@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from oracle import at_image, deviation
 from torch import Tensor, nn
 
-from engine.files.artifact import Explainer, compile_model
+from engine.files.artifact import Explainer
+from engine.files.compiling import compile_model
 from engine.rules.policies import GATES
 
 X = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

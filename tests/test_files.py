@@ -18,11 +18,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from engine.errors import ArtifactError
 from engine.files.archive import EXTRA, SCRAP, clear_scraps, digest, scrap
-from engine.files.artifact import Explainer, compile_model, load, save
-from engine.files.exchange import write_pt2, write_triton
-from engine.files.manifest import FORMAT, ArtifactError, cells, read_manifest
+from engine.files.artifact import Explainer, load, save
+from engine.files.compiling import compile_model
+from engine.files.manifest import FORMAT, cells, read_manifest
 from engine.files.precision import in_precision
+from engine.files.pt2 import write_pt2
+from engine.files.triton import write_triton
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "manifest.md"

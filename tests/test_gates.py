@@ -9,8 +9,8 @@ from torch import nn
 from engine.compiler.capture import capture
 from engine.compiler.differentiate import coverage
 from engine.compiler.passes import compile_program
-from engine.rules.arithmetic import ACTIVATIONS, VJPS
 from engine.rules.policies import GATES, RECTIFIER, SMOOTH, Coverage
+from engine.rules.registry import ACTIVATIONS, VJPS
 
 aten = torch.ops.aten
 

@@ -9,8 +9,9 @@ from torch import fx, nn
 
 from engine.compiler.capture import capture
 from engine.compiler.passes import compile_program
-from engine.listing.layers import active_nodes, choose_layers, find_layer, name_layers, nearest, trunk_nodes
+from engine.listing.layers import active_nodes, choose_layers, find_layer, name_layers, trunk_nodes
 from engine.listing.program import Program, aten
+from engine.text import nearest
 
 EXAMPLE = torch.zeros(1, 4, 8, 8)
 

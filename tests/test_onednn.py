@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from engine import Explainer, compile_model, load, save
 from engine.run.onednn import Packed, packed
-from engine.torchscript.kernels import How, Then, scripted
+from engine.torchscript.kernels import How, Then
+from engine.torchscript.torchscript import scripted
 
 # input channels and side, kernel, stride, padding, dilation, groups
 CONVOLUTIONS = {

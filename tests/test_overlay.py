@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from skimage import data
 from torch import Tensor, nn
 
-from engine.files.artifact import Explainer, compile_model, load, save
+from engine.files.artifact import Explainer, load, save
+from engine.files.compiling import compile_model
 from engine.pictures import render
 from engine.pictures.figures import Look, picture
 from engine.pictures.geometry import Geometry, placement

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from engine.pictures.photo import MAX_PIXELS, PhotoError, load_photo
+from engine.errors import PhotoError
+from engine.pictures.photo import MAX_PIXELS, load_photo
 
 CAT = data.chelsea()[:120, :200]
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from engine.__main__ import main
 from engine.compiler.passes import compile_program
-from engine.files.artifact import Explainer, compile_model, load, save
+from engine.files.artifact import Explainer, load, save
+from engine.files.compiling import compile_model
 from engine.files.precision import in_precision
 from engine.files.shelf import build
 from engine.listing.program import aten

@@ -10,7 +10,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from engine.compiler.differentiate import differentiate
 from engine.compiler.passes import compile_program
-from engine.listing.program import Layer, Program, ProgramError, aten, identifier, unique
+from engine.errors import ProgramError
+from engine.listing.program import Layer, Program, aten, identifier, unique
 
 
 class Tiny(nn.Module):

@@ -7,7 +7,8 @@ from oracle import deviation, randomise
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
-from engine.files.artifact import Explainer, compile_model
+from engine.files.artifact import Explainer
+from engine.files.compiling import compile_model
 
 
 class Small(nn.Module):

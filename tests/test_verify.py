@@ -11,8 +11,8 @@ from timm.data.config import resolve_data_config
 from torch import Tensor, nn
 
 from engine.__main__ import main
+from engine.errors import WeightsError
 from engine.models.timm import timm_labels
-from engine.models.weights import WeightsError
 from engine.models.zoo import load_model
 from engine.trust.verify_models import header, rows, verify
 

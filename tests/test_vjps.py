@@ -9,10 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from engine.compiler.differentiate import CompileError
-from engine.compiler.export import CaptureError
 from engine.compiler.passes import compile_program
-from engine.rules.arithmetic import ACTIVATIONS, VJPS, defvjp
+from engine.errors import CaptureError, CompileError
+from engine.rules.registry import ACTIVATIONS, VJPS, defvjp
 
 aten = torch.ops.aten
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from engine.compiler.export import place
+from engine.errors import CompileError
 from engine.listing.layers import active_nodes, reached_nodes
-from engine.listing.program import Program, aten, op_name
+from engine.listing.program import Program, aten, op_name, place
 from engine.rules.pages import ACTIVATIONS, VJPS
 from engine.rules.policies import GATES, Coverage
 from engine.rules.resampling import INTERPOLATIONS
@@ -32,10 +32,6 @@ OPERATORS = {
     operator.truediv: aten.div,
     operator.gt: aten.gt,
 }
-
-
-class CompileError(ValueError):
-    """The network has a step that cannot be differentiated exactly; every such step is named."""
 
 
 class Value(fx.Proxy):
@@ -210,8 +206,8 @@ def refuse_unknown(program: Program, path: Iterable[fx.Node]) -> None:
     if places:
         listed = "; ".join(f"aten.{op} ({', '.join(names[:3])})" for op, names in places.items())
         raise CompileError(
-            f"no rule for {len(places)} op(s) as called here: {listed}. A rule is one function in engine/rules/arithmetic.py; "
-            "the README shows how to add it."
+            f"no rule for {len(places)} op(s) as called here: {listed}. "
+            "A rule is one function in engine/rules/; CONTRIBUTING.md shows how to add one."
         )
 
 

@@ -1,29 +1,16 @@
 """The one place that asks torch.export, and says in plain words what it can't take."""
 
 import copy
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torch.export import Dim, export
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
-from torch.utils._pytree import tree_flatten_with_path
 
-from engine.listing.program import Program, op_name
+from engine.errors import CaptureError
+from engine.listing.program import Program, op_name, place
 
-
-class CaptureError(ValueError):
-    """The network cannot be compiled as it is; the message says why and what to do."""
-
-
-# What turns logits to probabilities at the end of a network.
-ENDINGS: dict[str, Callable[[Tensor], Tensor]] = {
-    "softmax": lambda logits: logits.softmax(1),
-    "log_softmax": lambda logits: logits.log_softmax(1),
-    "sigmoid": torch.sigmoid,
-}
 MAX_BATCH = 4096  # an upper end that export wants to know; any batch below it runs
 
 
@@ -62,37 +49,6 @@ def refuse_open_shapes(program: Program) -> None:
             )
 
 
-def head_of(output: Any, name: str) -> Tensor:
-    """The head called `name` among what a network returned."""
-    head: Tensor = heads_of(output)[name]
-    return head
-
-
-def heads_of(output: Any) -> dict[str, Any]:
-    """What a network returns, by name: the key of a dict, the field of a named tuple, the place in a tuple."""
-    leaves, _ = tree_flatten_with_path(output)
-    return {
-        ".".join(str(getattr(k, "key", getattr(k, "idx", getattr(k, "name", k)))) for k in path): leaf
-        for path, leaf in leaves
-    }
-
-
-def choose_head(heads: dict[str, fx.Node], wanted: str | int | None) -> str:
-    """The name of the head that is wanted, or of the first. Raises CaptureError where it holds no logits."""
-    found = {name: list(node.meta["val"].shape) for name, node in heads.items()}
-    listed = ", ".join(f"{name or 'the output'} {shape}" for name, shape in found.items())
-    name = next(iter(heads)) if wanted is None else str(wanted)
-    if name not in heads:
-        raise CaptureError(f"no head is called {name!r}; the module returns {listed}")
-    if len(found[name]) != 2:
-        way = "" if len(heads) == 1 else f" Name another with head=...; the module returns {listed}."
-        raise CaptureError(
-            f"the module returns {found[name]}{f' as head {name!r}' if name else ''}, "
-            f"a classifier returns [N, classes].{way}"
-        )
-    return name
-
-
 def _refusal(module: nn.Module, error: Exception) -> CaptureError:
     """What torch.export could not do, where in the network's own source, and the way out."""
     text = str(error).strip()
@@ -123,9 +79,3 @@ def _source(error: BaseException) -> str:
             own = f" ({Path(code.co_filename).name}, line {frame.tb_lineno})"
         frame = frame.tb_next
     return own
-
-
-def place(node: fx.Node) -> str:
-    """The module that a call stands in, for error messages."""
-    stack = list((node.meta.get("nn_module_stack") or {}).values())
-    return str(stack[-1][0] if stack else "") or "the top level"

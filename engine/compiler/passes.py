@@ -13,10 +13,11 @@ from engine.compiler.differentiate import Recorder, coverage, differentiate
 from engine.compiler.fold_constants import evaluate_constants
 from engine.compiler.fold_norms import fold_batch_norm
 from engine.compiler.keep_float32 import keep_stem
+from engine.compiler.pooled import pooled_layer
 from engine.listing.axes import as_map
 from engine.listing.layers import choose_layers
 from engine.listing.program import Program, aten
-from engine.methods import Method, choose_methods, gates_at_image, gates_of, pooled_layer
+from engine.methods import Method, choose_methods, gates_at_image, gates_of
 from engine.rules.policies import Coverage
 
 

@@ -216,3 +216,12 @@ def _rename_pickle(data: bytes, spaces: dict[str, str]) -> bytes:
             parts += [data[done : at + 1], spaces.get(space, space).encode()]
             done = at + 1 + len(space)
     return b"".join([*parts, data[done:]])
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file to write that takes the place of `path` when it is whole."""
+    with scrap(path) as part:
+        clear_scraps(path.parent)
+        yield part
+        put(part, path)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from engine.compiler.passes import Compiled
+from engine.errors import ArtifactError
 from engine.files.archive import DAMAGE, EXTRA, digest, kind, manifest_text
 from engine.pictures.geometry import Geometry
 
@@ -20,10 +21,6 @@ COMPILER = sha256(b"".join(room.read_bytes() for room in sorted(Path(__file__).p
 FORMAT = 5  # of the manifest (docs/manifest.md) and the questions; a file of another format is refused
 MANIFEST = EXTRA.removeprefix("extra/")
 UNTOLD = {"weights": "given by the caller", "sha256": None, "licence": "unknown: given by the caller"}
-
-
-class ArtifactError(ValueError):
-    """A file that is not an artifact of this project, or not of this version of it."""
 
 
 def describe(compiled: Compiled, geometry: Geometry, source: dict[str, Any]) -> dict[str, Any]:

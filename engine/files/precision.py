@@ -38,7 +38,7 @@ def in_precision(explainer: Explainer, dtype: torch.dtype) -> Explainer:
 
 
 def _convert(module: torch.jit.ScriptModule, dtype: torch.dtype) -> None:
-    """Convert all weights but those of the stem, which become float32 (see `engine.compiler.keep_float32`)."""
+    """Convert all weights but those of the stem, which become float32 (see `compiler.keep_float32`)."""
     stem = {name: getattr(module.weights, name).float() for name in module.stem}
     fine = module.fine.float()
     module.to(dtype)

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import torch
 
-from engine.files.artifact import compile_model, load, save
-from engine.files.manifest import COMPILER, ArtifactError, read_manifest
+from engine.errors import ArtifactError
+from engine.files.artifact import load, save
+from engine.files.compiling import compile_model
+from engine.files.manifest import COMPILER, read_manifest
 from engine.models.timm import PREFIX
 from engine.models.zoo import Model, Size, load_model, model_spec
 from engine.run.explainer import Explainer
 
-EXPORTED_MODELS = Path(__file__).parent.parent / "exported_models"
+EXPORTED_MODELS = Path(__file__).parents[2] / "exported_models"
 
 _building: dict[Path, threading.Lock] = {}
 

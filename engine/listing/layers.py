@@ -1,6 +1,5 @@
 """Which values of a listing are layers, what they are called, and which of them form the trunk."""
 
-import difflib
 import operator
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -10,6 +9,7 @@ from torch import Tensor, fx
 
 from engine.listing.axes import CUTS, PERMUTES, RESHAPES, Axes, is_pixels, map_shape, recipe, trace_axes
 from engine.listing.program import Layer, Program, aten, op_name
+from engine.text import nearest
 
 # Calls whose result does not change with the values that they are given.
 FLAT = (aten.detach, aten.new_zeros, aten.new_ones, aten.new_full, aten.zeros_like, aten.ones_like, aten.full_like)
@@ -117,13 +117,6 @@ def find_layer(layers: Iterable[Layer], name: str) -> Layer:
     if name not in known:
         raise ValueError(f"no layer is called {name!r}; {nearest(name, known)}")
     return known[name]
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A sentence that names what a misspelt `name` may have meant."""
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known[:3] + known[-1:]
-    return f"the nearest are {', '.join(close)}" if close else "there are none"
 
 
 def _maps(path: Sequence[fx.Node]) -> dict[fx.Node, Axes]:

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from engine.errors import ProgramError
+
 aten = torch.ops.aten
 
 INTEGER_OPS = {operator.mul: "*", operator.add: "+", operator.sub: "-", operator.floordiv: "//"}
@@ -19,10 +21,6 @@ INTEGER_OPS = {operator.mul: "*", operator.add: "+", operator.sub: "-", operator
 # Names that a printed function uses for itself, so that no value of a network takes them.
 RESERVED = {"self", "torch", "aten", "depth", "first", "last", "wanted", "probed", "out", "sums", "nothing"}
 RESERVED |= {"How", "Then", *dir(builtins), *keyword.kwlist, *keyword.softkwlist}
-
-
-class ProgramError(AssertionError):
-    """The listing breaks a rule that every listing keeps; a defect of the compiler, not of the network."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,3 +251,9 @@ def _same_shape(where: str, primal: fx.Node, ct: fx.Node) -> None:
             f"cotangent of {where}: {found.dtype} {list(found.shape)}, "
             f"its primal is {wanted.dtype} {list(wanted.shape)}"
         )
+
+
+def place(node: fx.Node) -> str:
+    """The module that a call stands in, for error messages."""
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    return str(stack[-1][0] if stack else "") or "the top level"

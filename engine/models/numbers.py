@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from engine.models.weights import WeightsError
+from engine.errors import WeightsError
 
 SEED = 0  # of random weights
 

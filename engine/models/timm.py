@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from engine.models.weights import WeightsError
+from engine.errors import WeightsError
 from engine.pictures.geometry import Geometry, Interpolation
 
 PREFIX = "timm/"

@@ -14,12 +14,10 @@ from urllib.request import Request, urlopen
 import torch
 from torch import Tensor, nn
 
+from engine.errors import WeightsError
+
 TIMEOUT = 10.0  # seconds of silence after which a download is given up
 _ONE_DOWNLOAD = threading.Lock()
-
-
-class WeightsError(RuntimeError):
-    """Weights that can't be had or don't fit; the text says which file, why, and the way out."""
 
 
 def cache_path(url: str) -> Path:

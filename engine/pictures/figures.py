@@ -4,13 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from engine.pictures.geometry import Window
-from engine.pictures.render import Picture, View, contact_sheet, gradient_picture, on_photo, overlay, unit
-from engine.run.explainer import Explainer
+from engine.pictures.render import Picture, View, gradient_picture, on_photo, overlay, unit
 
 # The largest of a gradient's values is many times the rest, so pictures scale by this percentile and clip there.
 PERCENTILE = 99.5
@@ -24,15 +21,6 @@ class Look:
     gray: bool = False
     strength: float = 0.5  # of a heatmap over the photo, 0..1
     colormap: str = "turbo"
-
-
-def answers(
-    explainer: Explainer, photo: NDArray[np.uint8], seed: Tensor, methods: list[str]
-) -> dict[str, NDArray[Any]]:
-    """Ask `methods` about one photo, uint8 [H, W, 3]: for each [S, S], [C, S, S], [L, S, S] or [L, C, S, S]."""
-    x = explainer.preprocess(torch.from_numpy(photo))
-    found = explainer.survey(x, seed, methods)
-    return {name: answer[0].float().cpu().numpy() for name, answer in found.items()}
 
 
 def picture(
@@ -55,17 +43,6 @@ def robust_scale(attribution: NDArray[Any], gray: bool = False) -> float:
     """The percentile of the absolute values that a gradient picture is scaled by; 0 for an all-zero one."""
     values = np.tensordot((0.299, 0.587, 0.114), attribution, 1) if gray and len(attribution) == 3 else attribution
     return float(np.percentile(np.abs(values), PERCENTILE)) or float(np.abs(values).max(initial=0.0))
-
-
-def sheet(
-    explainer: Explainer, photo: NDArray[np.uint8], stack: NDArray[Any], look: Look, title: str | None = None
-) -> Picture:
-    """Every layer's picture with its name and shape: stack [L, S, S] or [L, C, S, S]."""
-    window = explainer.geometry.window(*photo.shape[:2])
-    layers = explainer.manifest["layers"]
-    captions = [f"{layer['name']}\n{shape_text(layer['shape'])}" for layer in layers]
-    pictures = [picture(photo, window, attribution, look, False) for attribution in stack]
-    return contact_sheet(pictures, captions, title=title)
 
 
 def shape_text(shape: list[int]) -> str:

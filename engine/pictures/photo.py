@@ -9,16 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from engine.errors import PhotoError
+
 MAX_PIXELS = 25_000_000
 
 _LIMIT = f"at most {MAX_PIXELS // 1_000_000} megapixels are read. Make it smaller and try again."
 
 # Pillow's other readers are left out: some run programs (EPS), some know no signature (TGA).
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM")
-
-
-class PhotoError(ValueError):
-    """A photo that can't be read; the text is meant for the person who brought it."""
 
 
 def load_photo(source: str | Path | bytes) -> NDArray[np.uint8]:

@@ -1,11 +1,10 @@
 """The rules of activations, and of the squashing functions that are none.
 
-See `engine.rules.arithmetic` for what a rule is, and `engine.rules.policies` for what a gate does with an activation's.
+See `registry` for what a rule is, and `policies` for what a gate does with an activation's.
 """
 
-from engine.listing.program import aten
-from engine.rules.arithmetic import defvjp
 from engine.rules.policies import RECTIFIER, SMOOTH
+from engine.rules.registry import aten, defvjp
 
 
 @defvjp(aten.relu, activation=RECTIFIER)

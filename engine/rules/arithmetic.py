@@ -1,88 +1,8 @@
-"""One vector-Jacobian product per ATen op: the page of calculus.
-
-A rule is `rule(ct, y, *arguments)`: the cotangent of the output, the output, and the op's own arguments under
-their ATen names. It returns one cotangent per tensor argument, None where no path to the image can run. Called
-on tensors it computes; called on the compiler's proxies the same source writes the backward listing.
-
-An op that returns several tensors has a tuple of cotangents for `ct`, None for outputs that nobody reads.
-"""
+"""The rules of arithmetic: sums, products, powers, and what reduces an axis. See `registry` for what a rule is."""
 
 import math
-from collections.abc import Callable
-from typing import Any
 
-import torch
-
-aten = torch.ops.aten
-
-Rule = Callable[..., tuple[Any, ...]]
-
-VJPS: dict[Any, Rule] = {}
-ACTIVATIONS: dict[Any, str] = {}  # op -> RECTIFIER or SMOOTH: the ops that a gate acts on
-
-
-def defvjp(*ops: Any, activation: str | None = None) -> Callable[[Rule], Rule]:
-    """Register a rule for `ops`; `activation` says that gates act on it, and how it behaves below zero."""
-
-    def register(rule: Rule) -> Rule:
-        for op in ops:
-            if op in VJPS:
-                raise ValueError(f"{op} has a rule already: {VJPS[op].__name__}")
-            VJPS[op] = rule
-            if activation:
-                ACTIVATIONS[op] = activation
-        return rule
-
-    return register
-
-
-# Linear maps
-
-
-@defvjp(aten.conv1d, aten.conv3d)
-def conv_vjp(ct, y, input, weight, bias=None, stride=(1,), padding=(0,), dilation=(1,), groups=1):
-    """As conv2d."""
-    return conv2d_vjp(ct, y, input, weight, bias, stride, padding, dilation, groups)
-
-
-@defvjp(aten.conv2d)
-def conv2d_vjp(ct, y, input, weight, bias=None, stride=(1,), padding=(0,), dilation=(1,), groups=1):
-    """The adjoint of a convolution is the transposed convolution with the same kernel."""
-    size, kernel = input.shape[2:], weight.shape[2:]
-    axes = len(size)
-    stride, dilation = each(stride, axes), each(dilation, axes)
-    if padding == "same":
-        # An odd total is padded on the right, which the slice below takes off again.
-        padding = [d * (k - 1) // 2 for d, k in zip(dilation, kernel, strict=True)]
-    padding = each([0] if isinstance(padding, str) else padding, axes)
-    reached = [
-        (o - 1) * s - 2 * p + d * (k - 1) + 1
-        for o, s, p, d, k in zip(y.shape[2:], stride, padding, dilation, kernel, strict=True)
-    ]
-    missing = [max(0, s - r) for s, r in zip(size, reached, strict=True)]
-    transposed = (aten.conv_transpose1d, aten.conv_transpose2d, aten.conv_transpose3d)[axes - 1]
-    out = transposed(ct, weight, None, stride, padding, missing, groups, dilation)
-    for dim, (wanted, found) in enumerate(zip(size, reached, strict=True), start=2):
-        if found > wanted:
-            out = aten.narrow(out, dim, 0, wanted)
-    return out, None, None
-
-
-@defvjp(aten.conv_transpose2d)
-def conv_transpose2d_vjp(
-    ct, y, input, weight, bias=None, stride=(1,), padding=(0,), output_padding=(0,), groups=1, dilation=(1,)
-):
-    """The adjoint of a transposed convolution is the convolution with the same kernel."""
-    return aten.conv2d(ct, weight, None, stride, padding, dilation, groups), None, None
-
-
-@defvjp(aten.linear)
-def linear_vjp(ct, y, input, weight, bias=None):
-    """x W^T + b, backwards: ct W."""
-    return aten.matmul(ct, weight), None, None
-
-
-# Arithmetic
+from engine.rules.registry import aten, defvjp, unbroadcast
 
 
 @defvjp(aten.add)
@@ -281,22 +201,6 @@ def amax_vjp(ct, y, self, dim=(), keepdim=False):
     return (_with_dims(ct, self, dim) * won / count,)
 
 
-def unbroadcast(ct, x):
-    """Sum `ct` over the axes along which `x` was broadcast; None for a plain number."""
-    if not hasattr(x, "shape"):
-        return None
-    extra = len(ct.shape) - len(x.shape)
-    stretched = [
-        axis
-        for axis, length in enumerate(ct.shape)
-        if axis < extra or (_is_one(x.shape[axis - extra]) and not _is_one(length))
-    ]
-    if not stretched:
-        return ct
-    summed = aten.sum(ct, stretched, True)
-    return aten.reshape(summed, x.shape) if extra else summed
-
-
 def _with_dims(ct, x, dim):
     """`ct` with the reduced axes of `x` back as axes of length one."""
     reduced = {d % len(x.shape) for d in dim}
@@ -306,14 +210,3 @@ def _with_dims(ct, x, dim):
 def _one_image(dim, what):
     if dim is None or dim == [] or dim == ():
         raise NotImplementedError(f"{what} over everything: images of a batch must not mix")
-
-
-def _is_one(length):
-    """A symbolic batch size is not one, though a batch may hold one image: no guard is put on it."""
-    return isinstance(length, int) and length == 1
-
-
-def each(value, axes):
-    """One number per axis."""
-    values = [value] if isinstance(value, int) else list(value)
-    return values * axes if len(values) == 1 else values

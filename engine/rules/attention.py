@@ -1,11 +1,10 @@
-"""The rules of products of two values that may both depend on the image: attention. See `engine.rules.arithmetic`."""
+"""The rules of products of two values that may both depend on the image: attention. See `registry`."""
 
 import math
 
 import torch
 
-from engine.listing.program import aten
-from engine.rules.arithmetic import defvjp, unbroadcast
+from engine.rules.registry import aten, defvjp, unbroadcast
 
 
 @defvjp(aten.matmul)

@@ -1,7 +1,6 @@
-"""The rules of ops that choose between values, or reorder them by size. See `engine.rules.arithmetic` for what a rule is."""
+"""The rules of ops that choose between values, or reorder them by size. See `registry` for what a rule is."""
 
-from engine.listing.program import aten
-from engine.rules.arithmetic import defvjp, unbroadcast
+from engine.rules.registry import aten, defvjp, unbroadcast
 
 
 @defvjp(aten.where)

@@ -1,7 +1,6 @@
-"""The rules of normalisations, in evaluation. See `engine.rules.arithmetic` for what a rule is."""
+"""The rules of normalisations, in evaluation. See `registry` for what a rule is."""
 
-from engine.listing.program import aten
-from engine.rules.arithmetic import defvjp
+from engine.rules.registry import aten, defvjp
 
 
 @defvjp(aten.batch_norm)

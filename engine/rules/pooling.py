@@ -1,7 +1,6 @@
-"""The rules of pooling. See `engine.rules.arithmetic` for what a rule is."""
+"""The rules of pooling. See `registry` for what a rule is."""
 
-from engine.listing.program import aten
-from engine.rules.arithmetic import defvjp, each
+from engine.rules.registry import aten, defvjp, each
 
 
 @defvjp(aten.max_pool2d_with_indices)

@@ -1,10 +1,9 @@
 """The rules of ops that change the grid of pixels: resizing, shuffling pixels and channels, patches.
 
-See `engine.rules.arithmetic` for what a rule is. Resizing is linear, and its adjoint is an op of its own.
+See `registry` for what a rule is. Resizing is linear, and its adjoint is an op of its own.
 """
 
-from engine.listing.program import aten
-from engine.rules.arithmetic import defvjp
+from engine.rules.registry import aten, defvjp
 
 
 @defvjp(aten.upsample_nearest2d)

@@ -1,10 +1,9 @@
 """The rules of ops that only move values: reshape, permute, join, split, cut, pad. Their adjoints move them back.
 
-See `engine.rules.arithmetic` for what a rule is.
+See `registry` for what a rule is.
 """
 
-from engine.listing.program import aten
-from engine.rules.arithmetic import defvjp, unbroadcast
+from engine.rules.registry import aten, defvjp, unbroadcast
 
 
 @defvjp(aten.reshape, aten.view, aten.flatten, aten.unflatten, aten.squeeze, aten.unsqueeze)

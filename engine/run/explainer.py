@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.listing.layers import nearest
 from engine.pictures.geometry import Geometry
 from engine.run.onednn import packed
+from engine.text import nearest
 from engine.torchscript.overlay import admit as admit_overlay
 
 Setting = tuple[torch.device, torch.dtype, int, int]  # where, in which precision, with how many threads, images

@@ -1,7 +1,7 @@
 """The methods that every compiled file carries: what a question is, and how an answer is put together.
 
-TorchScript compiles this class as it stands, together with the listing that `engine.files.artifact` generates for the
-network. It therefore keeps to TorchScript's part of Python: typed containers, no defaults, no comprehensions
+TorchScript compiles this class as it stands, together with the listing that `lowering` generates for the network.
+It therefore keeps to TorchScript's part of Python: typed containers, no defaults, no comprehensions
 over mixed types, errors without formatting tricks.
 """
 
@@ -89,7 +89,7 @@ class Answers(nn.Module):
 
     @torch.jit.export
     def overlay(self, photo: Tensor, map: Tensor, strength: float) -> Tensor:
-        """The map [S, S] of one image as a heatmap on its photo, uint8 [H, W, 3]; see `engine.torchscript.overlay`."""
+        """The map [S, S] of one image as a heatmap on its photo, uint8 [H, W, 3]; see `overlay`."""
         return overlay(photo, map, strength, self.colors, self.resize, self.size)
 
     @torch.jit.export

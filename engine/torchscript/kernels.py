@@ -1,31 +1,18 @@
 """How the heavy calls of a listing are carried out: by ATen anywhere, or by oneDNN on the processor at hand.
 
 A file holds `Plain`, which is ATen and nothing else and runs wherever torch does; on a CPU that oneDNN knows,
-`engine.run.onednn` puts its own in that place. TorchScript compiles these classes as they stand, so they keep to its
-part of Python.
+`run.onednn` puts its own in that place. TorchScript compiles these classes as they stand, so they keep to its part
+of Python.
 
 A call has a number, the same wherever the listing makes that call with that kernel.
 """
 
-import warnings
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-
-def scripted(module: nn.Module) -> torch.jit.ScriptModule:
-    """torch.jit.script without the notice that torch.export is to follow it: the Program is ready for that."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r".*torch\.jit\.", category=FutureWarning)
-        warnings.filterwarnings("ignore", message=r".*torch\.jit\.", category=DeprecationWarning)
-        return torch.jit.script(module)
-
-
-def _interface(declaration: Any) -> Any:
-    """torch.jit.interface without its notice; see `scripted`."""
-    with warnings.catch_warnings(action="ignore", category=FutureWarning):
-        return torch.jit.interface(declaration)
+from engine.torchscript.torchscript import _interface
 
 
 class How(NamedTuple):

@@ -1,6 +1,6 @@
-"""A map laid over the photo it explains, inside the file: the default look of `engine.pictures.render`, on torch alone.
+"""A map laid over the photo it explains, inside the file: the default look of `pictures.render`, on torch alone.
 
-Like `engine.pictures.geometry`'s second half, this is compiled into every artifact and keeps to what TorchScript knows.
+Like `pictures.geometry`'s second half, this is compiled into every artifact and keeps to what TorchScript knows.
 """
 
 import math

@@ -7,7 +7,7 @@ from typing import Any
 from torch import fx
 
 from engine.listing.program import Program, aten, literal
-from engine.rules.arithmetic import each
+from engine.rules.registry import each
 from engine.torchscript.schedule import OVER, Step, ends, is_kernel
 
 Calls = dict[tuple[Any, ...], int]  # kernel and geometry of a convolution -> its number
@@ -61,7 +61,7 @@ def quickly(program: Program, step: Step, calls: Calls) -> list[str]:
 def _convolution(
     name: str, node: fx.Node, calls: Calls, other: str, over: bool, low: float | None, high: float | None
 ) -> str:
-    """A call of `engine.torchscript.kernels`, under the number that its kernel and geometry have."""
+    """A call of `kernels`, under the number that its kernel and geometry have."""
     values = dict(zip(CONVOLUTIONS[node.target], node.args, strict=False))
     steps: dict[str, list[int]] = {
         key: each(values.get(key, default), 2)  # type: ignore[no-untyped-call]

@@ -183,7 +183,7 @@ def ends(node: fx.Node) -> tuple[float | None, float | None]:
 
 
 def is_kernel(node: fx.Node) -> bool:
-    """Is it a convolution with a constant kernel and plain numbers, that `engine.torchscript.kernels` can carry out?"""
+    """Is it a convolution with a constant kernel and plain numbers, that `kernels` can carry out?"""
     weight, rest = node.args[1], node.args[2:]
     constant = isinstance(weight, fx.Node) and weight.op == "get_attr"
     bias = rest[0] if rest else None

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from engine.compiler.export import ENDINGS
+from engine.compiler.heads import ENDINGS
 from engine.rules.pages import ACTIVATIONS
 from engine.rules.policies import RECTIFIER
 

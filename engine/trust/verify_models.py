@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from engine.compiler.differentiate import CompileError
-from engine.compiler.export import CaptureError, head_of
+from engine.compiler.heads import head_of
 from engine.compiler.passes import compile_program
+from engine.errors import CaptureError, CompileError
 from engine.listing.program import Program, aten, op_name
 from engine.models.zoo import Size, geometry_of, load_model
 from engine.pictures.geometry import Geometry
@@ -135,7 +135,7 @@ def verify(name: str, module: nn.Module, example: Tensor, dtype: torch.dtype = t
         size=f"{height} × {width}",
         ops=len(
             {op_name(node) for node in calls if node.target is not aten.type_as}
-        ),  # which is of `engine.compiler.keep_float32`
+        ),  # which is of `compiler.keep_float32`
         gated=f"{compiled.coverage.gated} ({sum(compiled.coverage.smooth.values())} smooth)",
         layers=len(program.layers),
         gates=gate_deviations(scripted),

@@ -1,0 +1,43 @@
+"""What files that answer one question have in common: their layer, their manifest, their labels."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from engine.compiler.passes import Compiled
+from engine.methods import IMAGE, LAYER, METHODS, POOLED, Method
+from engine.run.explainer import Explainer
+
+LABELS = "labels.txt"  # one name on each line, in the order of the logits
+
+
+def layers_for(method: str, layer: int | str) -> str | list[str]:
+    """The layers to compile for one question: the named one, or the trunk to count in."""
+    return [layer] if isinstance(layer, str) and method in METHODS and METHODS[method].at == LAYER else "trunk"
+
+
+def layer_index(compiled: Compiled, method: Method, layer: int | str) -> int:
+    """The index of the layer among the compiled ones."""
+    layers = compiled.program.layers
+    if method.at == POOLED:
+        pooled = layers[compiled.pooled]
+        if layer not in (-1, compiled.pooled, pooled.name, *pooled.aliases):
+            raise ValueError(f"{method.name} has one layer, {pooled.name!r}; ask for it or for -1")
+        return compiled.pooled
+    if isinstance(layer, int) and method.at == LAYER and not -len(layers) <= layer < len(layers):
+        raise ValueError(f"layer {layer} is not one of 0..{len(layers) - 1}")
+    return layer if isinstance(layer, int) else 0
+
+
+def manifest_of_question(explainer: Explainer, format: str, method: str, layer: int | str) -> dict[str, Any]:
+    """The explainer's manifest, for a file that answers one question, and that `load` refuses by its format."""
+    name = ""
+    if METHODS[method].at != IMAGE:
+        pooled = METHODS[method].at == POOLED
+        name = explainer.layers[explainer.module.pooled if pooled else explainer.layer_index(layer)]
+    facts = {"format": format, "method": method, "layer": name}
+    return {key: value for key, value in explainer.manifest.items() if key != "program"} | facts
+
+
+def label_lines(labels: Sequence[str]) -> str:
+    """The names of the classes, one on each line."""
+    return "".join(f"{' '.join(label.split())}\n" for label in labels)

@@ -1,0 +1,137 @@
+"""The same program for torch.export: a .pt2 file that answers one question."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+from torch.export import Dim, ExportedProgram
+
+from engine.compiler.export import MAX_BATCH, out_of_inference
+from engine.compiler.passes import Compiled, compile_program
+from engine.files.archive import replacing
+from engine.files.manifest import MANIFEST
+from engine.files.one_question import LABELS, label_lines, layer_index, layers_for, manifest_of_question
+from engine.listing.program import Program, aten
+from engine.methods import IMAGE, METHODS, Method
+from engine.run.explainer import Explainer
+from engine.trust.certificate import BOUNDS, question, relative
+
+
+class Explained(nn.Module):
+    """The listing of one method at one layer, with its reading: (image, seed) -> logits and map."""
+
+    def __init__(self, compiled: Compiled, method: Method, index: int, size: Sequence[int]) -> None:
+        super().__init__()
+        self.method, self.size = method, list(size)
+        program = compiled.program
+        outputs = [program.logits]
+        if method.at == IMAGE:
+            outputs += [program.image, program.image_cotangents[method.gate]]
+        else:
+            outputs += [program.primals[index], program.cotangents[method.gate][index]]
+        if method.times:
+            outputs += [program.image_cotangents[METHODS[method.times].gate]]
+        self.listing = _graph_module(program, outputs)
+
+    def forward(self, image: Tensor, seed: Tensor) -> tuple[Tensor, Tensor]:
+        """[N, C, H, W] and the cotangent of the logits, [N, K] -> logits [N, K] and what `explain` gives."""
+        logits, primal, ct, *image_ct = self.listing(image, seed)
+        map = self.method.read(primal, ct)
+        if self.method.at != IMAGE:
+            map = F.interpolate(map[:, None], self.size, mode="bilinear", align_corners=False)[:, 0]
+        if self.method.times:
+            map = map[:, None] * METHODS[self.method.times].read(image, image_ct[0])
+        return logits, map
+
+
+def export_program(
+    module: nn.Module, example: Tensor, method: str = "grad_cam", layer: int | str = -1, **options: Any
+) -> ExportedProgram:
+    """The explicit program of one method at one layer, as torch.export keeps it: plain functional ATen.
+
+    `export_program(...).module()` takes (image [N, C, H, W], seed [N, K]) and gives logits [N, K] and what
+    `Explainer.explain` gives, for any N. layer: a name, or an index into the trunk; image methods ignore it.
+    The rest, with the options `head` and `below_softmax`, is as in `compile_model`, which says what is raised too.
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        compiled = compile_program(
+            out_of_inference(module), example, layers_for(method, layer), [method], **options
+        )
+        explained = Explained(
+            compiled, METHODS[method], layer_index(compiled, METHODS[method], layer), example.shape[2:]
+        )
+        image = torch.zeros(2, *example.shape[1:], dtype=example.dtype, device=example.device)
+        seed = image.new_zeros(2, int(compiled.program.logits.meta["val"].shape[1]))
+        batch = {0: Dim("batch", min=1, max=MAX_BATCH)}
+        program = torch.export.export(explained.eval(), (image, seed), dynamic_shapes=(batch, batch), strict=False)
+    program.example_inputs = None  # a file would carry them, and the paths of this machine's sources
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)
+    return program
+
+
+def write_pt2(
+    explainer: Explainer,
+    module: nn.Module,
+    path: str | Path,
+    method: str = "grad_cam",
+    layer: int | str = -1,
+    **options: Any,
+) -> None:
+    """Write the program of `export_program` into NAME.pt2, for torch.export.load.
+
+    module: the network that the explainer was compiled from, with the same `options`. The program is held against
+    the explainer before it is written; a ValueError tells of a difference. The extra files are labels.txt and the
+    explainer's manifest.json, which tells how large the difference was.
+    """
+    path = Path(path)
+    if path.suffix != ".pt2":
+        raise ValueError(f"{path.name} should end in .pt2: torch.export.load goes by that")
+    channels, (height, width) = len(explainer.geometry.mean), explainer.geometry.crop
+    example = explainer.module.like.new_zeros(1, channels, height, width)
+    explainer.explain(example, explainer.one_hot(0), method, layer)  # refuses a wrong question
+    manifest = manifest_of_question(explainer, "pt2", method, layer)
+    program = export_program(module, example, method, manifest["layer"] or -1, **options)
+    deviation = _deviation(program, explainer, method, layer)
+    if not deviation <= BOUNDS.get(example.dtype, float("inf")):
+        raise ValueError(
+            f"the answers of {type(module).__name__} are off by {deviation:.1e} from the explainer's: "
+            "give the network that it was compiled from"
+        )
+    manifest["certificate"] = manifest["certificate"] | {"pt2": deviation}
+    extra_files = {MANIFEST: json.dumps(manifest, indent=1, sort_keys=True), LABELS: label_lines(explainer.labels)}
+    with replacing(path) as part, part.open("wb") as file:
+        torch.export.save(program, file, extra_files=extra_files)
+
+
+def _graph_module(program: Program, outputs: Sequence[fx.Node]) -> fx.GraphModule:
+    """The part of the listing that `outputs` take, as a module (image, seed) -> outputs."""
+    assert program.seed is not None
+    graph = fx.Graph()
+    copies = {node: graph.placeholder(name) for node, name in ((program.image, "image"), (program.seed, "seed"))}
+    for node in program.needed(outputs):
+        if node not in copies:
+            copies[node] = graph.node_copy(node, copies.__getitem__)
+            copies[node].meta.clear()  # of the network's own graph; this one is exported anew
+            if node.target is aten.size:
+                copies[node].target = aten.sym_size.int  # the other one would make a number of the batch
+    graph.output([copies[node] for node in outputs])
+    constants = nn.Module()
+    for name, value in program.constants.items():
+        constants.register_buffer(name, value)
+    return fx.GraphModule(constants, graph)
+
+
+def _deviation(program: ExportedProgram, explainer: Explainer, method: str, layer: int | str) -> float:
+    """The largest deviation of logits and maps from the explainer's, on the certificate's images."""
+    image, seed = question(explainer.module)
+    with torch.no_grad():
+        found = program.module()(image, seed)
+        # The file's own kernels: others round otherwise, and a ReLU at its kink may tell.
+        net, index = explainer.module, explainer.layer_index(layer)
+        wanted = net.forward(image), net.explain(image, seed, method, index)
+    return float(torch.tensor(list(map(relative, found, wanted))).max())  # of torch's, so that NaN stays NaN
