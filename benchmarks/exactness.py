@@ -138,8 +138,8 @@ Grad-CAM, CAM and deconvnet hardly notice bfloat16. The gradient does, because a
 wherever a rounding puts an activation on the other side of its kink; guided backprop lies between. Most of that
 happens in the first layers, on the way forward: they have the most pixels, and all others build on them.
 `engine/compiler/keep_float32.py` therefore leaves the image, and the calls that do the first 6 % of the
-multiplications, in float32. Rounding the weights of all layers and nothing else, the images and activations in float32, costs the
-gradient as much as that, and guided backprop more.
+multiplications, in float32. Rounding the weights of all layers and nothing else, the images and activations in
+float32, costs the gradient as much as that, and guided backprop more.
 """
 
 

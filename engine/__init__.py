@@ -1,14 +1,49 @@
-"""ConvLens compiles a pretrained convolutional network into one file that explains itself."""
+"""ConvLens compiles a pretrained convolutional network into one file that explains itself.
 
-from engine.errors import ArtifactError, CaptureError, CompileError, PhotoError, WeightsError
-from engine.files.artifact import load, save
-from engine.files.compiling import compile_model
-from engine.files.shelf import EXPORTED_MODELS, build, open_model
-from engine.methods import METHODS
-from engine.models.zoo import MODELS, availability, by_family, load_model
-from engine.pictures.geometry import Geometry
-from engine.pictures.photo import load_photo
-from engine.run.explainer import Explainer
+Names are looked up when they are first used: who loads a file never loads the compiler.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import ArtifactError, CaptureError, CompileError, PhotoError, WeightsError
+    from .files.artifact import load, save
+    from .files.compiling import compile_model
+    from .files.pt2 import export_program, write_pt2
+    from .files.shelf import EXPORTED_MODELS, build, open_model
+    from .files.triton import write_triton
+    from .methods import METHODS
+    from .models.zoo import MODELS, availability, by_family, load_model
+    from .pictures.geometry import Geometry
+    from .pictures.photo import load_photo
+    from .run.explainer import Explainer
+
+# The same once more, as data: name -> the room that it stands in. A test holds the two against each other.
+_ROOMS = {
+    "ArtifactError": "errors",
+    "CaptureError": "errors",
+    "CompileError": "errors",
+    "PhotoError": "errors",
+    "WeightsError": "errors",
+    "load": "files.artifact",
+    "save": "files.artifact",
+    "compile_model": "files.compiling",
+    "export_program": "files.pt2",
+    "write_pt2": "files.pt2",
+    "EXPORTED_MODELS": "files.shelf",
+    "build": "files.shelf",
+    "open_model": "files.shelf",
+    "write_triton": "files.triton",
+    "METHODS": "methods",
+    "MODELS": "models.zoo",
+    "availability": "models.zoo",
+    "by_family": "models.zoo",
+    "load_model": "models.zoo",
+    "Geometry": "pictures.geometry",
+    "load_photo": "pictures.photo",
+    "Explainer": "run.explainer",
+}
 
 __all__ = [
     "EXPORTED_MODELS",
@@ -25,9 +60,26 @@ __all__ = [
     "build",
     "by_family",
     "compile_model",
+    "export_program",
     "load",
     "load_model",
     "load_photo",
     "open_model",
     "save",
+    "write_pt2",
+    "write_triton",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name's room at its first use."""
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_ROOMS[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names, loaded or not."""
+    return sorted({*globals(), *__all__})

@@ -13,25 +13,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.compiler.passes import compile_program
-from engine.errors import ArtifactError, CaptureError, CompileError, PhotoError, WeightsError
-from engine.files.artifact import load, save
-from engine.files.manifest import admit, disagreements, manifest_in, open_artifact, told
-from engine.files.one_question import layers_for
-from engine.files.precision import PRECISIONS, in_precision
-from engine.files.pt2 import write_pt2
-from engine.files.shelf import build, build_loaded, coverage_of, open_model
-from engine.files.triton import write_triton
-from engine.listing.program import Program
-from engine.methods import METHODS
-from engine.models.timm import PREFIX, REPRESENTATIVE
-from engine.models.zoo import DEFAULT_MODEL, MODELS, availability, by_family, load_model
-from engine.pictures.figures import Look, picture, shape_text
-from engine.pictures.photo import load_photo
-from engine.pictures.render import Picture, contact_sheet
-from engine.run.explainer import Explainer
-from engine.trust.certificate import BOUNDS, certify
-from engine.trust.verify_models import header, rows
+from .compiler.passes import compile_program
+from .errors import ArtifactError, CaptureError, CompileError, PhotoError, WeightsError
+from .files.artifact import load, save
+from .files.manifest import admit, disagreements, manifest_in, open_artifact, told
+from .files.one_question import layers_for
+from .files.precision import PRECISIONS, in_precision
+from .files.pt2 import write_pt2
+from .files.shelf import build, build_loaded, coverage_of, open_model
+from .files.triton import write_triton
+from .listing.program import Program
+from .methods import METHODS
+from .models.timm import PREFIX, REPRESENTATIVE
+from .models.zoo import DEFAULT_MODEL, MODELS, availability, by_family, load_model
+from .pictures.figures import Look, picture, shape_text
+from .pictures.photo import load_photo
+from .pictures.render import Picture, contact_sheet
+from .run.explainer import Explainer
+from .trust.certificate import BOUNDS, certify
+from .trust.verify_models import header, rows
 
 REFUSALS = (ArtifactError, CaptureError, CompileError, PhotoError, WeightsError, ValueError, OSError)
 

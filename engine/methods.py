@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.text import nearest
+from .text import nearest
 
 IMAGE = "image"  # one map, at the image
 LAYER = "layer"  # one map for each layer

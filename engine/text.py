@@ -3,6 +3,9 @@
 import difflib
 from collections.abc import Iterable
 
+# What people type, as they have it: a package that was installed brings a command, a checkout does not.
+COMMAND = "convlens" if __name__.startswith("convlens.") else "python -m engine"
+
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence that names what a misspelt `name` may have meant."""

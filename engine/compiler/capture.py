@@ -8,14 +8,14 @@ from torch import Tensor, fx, nn
 from torch.export.graph_signature import InputKind
 from torch.utils._pytree import tree_unflatten
 
-from engine.compiler.export import export_module, refuse_open_shapes
-from engine.compiler.fold_constants import evaluate_constants
-from engine.compiler.heads import ENDINGS, choose_head, heads_of
-from engine.compiler.recognise import name_activations
-from engine.errors import CaptureError
-from engine.listing.layers import name_layers
-from engine.listing.program import INTEGER_OPS, Program, aten, constant_name, op_name, place
-from engine.rules.pages import VJPS
+from ..errors import CaptureError
+from ..listing.layers import name_layers
+from ..listing.program import INTEGER_OPS, Program, aten, constant_name, op_name, place
+from ..rules.pages import VJPS
+from .export import export_module, refuse_open_shapes
+from .fold_constants import evaluate_constants
+from .heads import ENDINGS, choose_head, heads_of
+from .recognise import name_activations
 
 # Calls that give their input back, in evaluation; that copy it, so that writing into one leaves the other; that do
 # either.

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from engine.errors import CompileError
-from engine.listing.layers import active_nodes, reached_nodes
-from engine.listing.program import Program, aten, op_name, place
-from engine.rules.pages import ACTIVATIONS, VJPS
-from engine.rules.policies import GATES, Coverage
-from engine.rules.resampling import INTERPOLATIONS
+from ..errors import CompileError
+from ..listing.layers import active_nodes, reached_nodes
+from ..listing.program import Program, aten, op_name, place
+from ..rules.pages import ACTIVATIONS, VJPS
+from ..rules.policies import GATES, Coverage
+from ..rules.resampling import INTERPOLATIONS
 
 # Calls that bend and are no activations: some weigh other values, some choose between them.
 PLAIN = (

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.export import Dim, export
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
-from engine.errors import CaptureError
-from engine.listing.program import Program, op_name, place
+from ..errors import CaptureError
+from ..listing.program import Program, op_name, place
 
 MAX_BATCH = 4096  # an upper end that export wants to know; any batch below it runs
 
@@ -72,7 +72,7 @@ def _refusal(module: nn.Module, error: Exception) -> CaptureError:
 def _source(error: BaseException) -> str:
     """The line of the network's own code at which an error rose: " (net.py, line 12)"."""
     own, frame = "", error.__traceback__
-    packages = str(Path(torch.__file__).parent), str(Path(__file__).parent)
+    packages = str(Path(torch.__file__).parent), str(Path(__file__).parents[1])
     while frame is not None:
         code = frame.tb_frame.f_code
         if not code.co_filename.startswith(packages) and code.co_name == "forward":

@@ -2,7 +2,7 @@
 
 from torch import Tensor, fx
 
-from engine.listing.program import Program
+from ..listing.program import Program
 
 # A constant that follows from others is worth its place in the file up to this many elements.
 SMALL = 1 << 14

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, fx
 
-from engine.listing.program import Program, aten
+from ..listing.program import Program, aten
 
 # A value given back as (folded - shift) / scale loses |shift / scale| over its own size in precision.
 LOSS = 64.0

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, fx
 from torch.utils._pytree import tree_flatten_with_path
 
-from engine.errors import CaptureError
+from ..errors import CaptureError
 
 # What turns logits to probabilities at the end of a network.
 ENDINGS: dict[str, Callable[[Tensor], Tensor]] = {

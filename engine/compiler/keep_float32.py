@@ -11,8 +11,8 @@ from math import prod
 
 from torch import Tensor, fx
 
-from engine.listing.layers import PRODUCTS, active_nodes
-from engine.listing.program import Program, aten
+from ..listing.layers import PRODUCTS, active_nodes
+from ..listing.program import Program, aten
 
 SHARE = 0.06  # of all multiplications
 ENDS = (*PRODUCTS, aten.linear, aten.einsum, aten.conv1d, aten.conv3d)  # what ends it, whatever its share

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx, nn
 
-from engine.compiler.capture import capture
-from engine.compiler.differentiate import Recorder, coverage, differentiate
-from engine.compiler.fold_constants import evaluate_constants
-from engine.compiler.fold_norms import fold_batch_norm
-from engine.compiler.keep_float32 import keep_stem
-from engine.compiler.pooled import pooled_layer
-from engine.listing.axes import as_map
-from engine.listing.layers import choose_layers
-from engine.listing.program import Program, aten
-from engine.methods import Method, choose_methods, gates_at_image, gates_of
-from engine.rules.policies import Coverage
+from ..listing.axes import as_map
+from ..listing.layers import choose_layers
+from ..listing.program import Program, aten
+from ..methods import Method, choose_methods, gates_at_image, gates_of
+from ..rules.policies import Coverage
+from .capture import capture
+from .differentiate import Recorder, coverage, differentiate
+from .fold_constants import evaluate_constants
+from .fold_norms import fold_batch_norm
+from .keep_float32 import keep_stem
+from .pooled import pooled_layer
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from torch import fx
 
-from engine.listing.program import Program, aten
+from ..listing.program import Program, aten
 
 
 def pooled_layer(program: Program) -> tuple[int, str]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from engine.listing.program import Program, aten
+from ..listing.program import Program, aten
 
 GRID = torch.cat([torch.arange(-360, 361).double() / 40, torch.tensor([-40.0, 40.0]).double()])
 CHAIN = 12  # calls of a spelling, at most

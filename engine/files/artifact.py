@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from engine.errors import ArtifactError
-from engine.files.archive import add, clear_scraps, put, scrap, settle
-from engine.files.manifest import admit, manifest_in, open_artifact
-from engine.run.explainer import Explainer
+from ..errors import ArtifactError
+from ..run.explainer import Explainer
+from .archive import add, clear_scraps, put, scrap, settle
+from .manifest import admit, manifest_in, open_artifact
 
 
 def save(explainer: Explainer, path: str | Path) -> None:

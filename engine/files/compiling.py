@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.compiler.export import out_of_inference
-from engine.compiler.heads import head_of
-from engine.compiler.passes import compile_program
-from engine.files.manifest import describe
-from engine.pictures.geometry import Geometry
-from engine.run.explainer import Explainer
-from engine.torchscript.lowering import lower
-from engine.trust.certificate import certify, compare
+from ..compiler.export import out_of_inference
+from ..compiler.heads import head_of
+from ..compiler.passes import compile_program
+from ..pictures.geometry import Geometry
+from ..run.explainer import Explainer
+from ..torchscript.lowering import lower
+from ..trust.certificate import certify, compare
+from .manifest import describe
 
 
 @torch.inference_mode(False)

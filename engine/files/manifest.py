@@ -6,24 +6,38 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from engine.compiler.passes import Compiled
-from engine.errors import ArtifactError
-from engine.files.archive import DAMAGE, EXTRA, digest, kind, manifest_text
-from engine.pictures.geometry import Geometry
+from ..errors import ArtifactError
+from ..pictures.geometry import Geometry
+from ..text import COMMAND
+from .archive import DAMAGE, EXTRA, digest, kind, manifest_text
 
 VERSION = "0.1.0"
-# Of this package's own source: a file of another compiler is made anew, whatever its version says.
-COMPILER = sha256(b"".join(room.read_bytes() for room in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()
+ENGINE = Path(__file__).parents[1]
+
+
+def source_digest(engine: Path = ENGINE) -> str:
+    """SHA-256 of all source that a file may depend on: every room of the engine, but for those that only ask."""
+    rooms = [
+        room for room in engine.rglob("*.py") if room.relative_to(engine).parts[0] not in ("commands", "demo")
+    ]
+    return sha256(b"".join(room.read_bytes() for room in sorted(rooms))).hexdigest()
+
+
+COMPILER = source_digest()  # a file of another compiler is made anew, whatever its version says
+
+if TYPE_CHECKING:
+    from ..compiler.passes import Compiled  # whoever only asks files never loads the compiler
+
 FORMAT = 5  # of the manifest (docs/manifest.md) and the questions; a file of another format is refused
 MANIFEST = EXTRA.removeprefix("extra/")
 UNTOLD = {"weights": "given by the caller", "sha256": None, "licence": "unknown: given by the caller"}
 
 
-def describe(compiled: Compiled, geometry: Geometry, source: dict[str, Any]) -> dict[str, Any]:
+def describe(compiled: "Compiled", geometry: Geometry, source: dict[str, Any]) -> dict[str, Any]:
     """The manifest of a compiled network, without its certificate; docs/manifest.md tells what each key means."""
     coverage = compiled.coverage
     return {
@@ -78,7 +92,7 @@ def open_artifact(path: str | Path) -> BufferedReader:
     """Open a file. Raises ArtifactError where there is none."""
     path = Path(path)
     if not path.is_file():
-        make = f"python -m engine export MODEL -o {path.name}"
+        make = f"{COMMAND} export MODEL -o {path.name}"
         raise ArtifactError(f"there is no file {path.name}; {make} makes one")
     return path.open("rb")
 
@@ -94,13 +108,11 @@ def manifest_in(file: BufferedReader) -> dict[str, Any]:
     if not isinstance(manifest, dict) or not {"format", "model"} <= set(manifest):
         found = kind(file)
         weights = f" --weights {name}" if "checkpoint" in found else ""
-        raise ArtifactError(
-            f"{name} is {found}: python -m engine export MODEL{weights} -o FILE.pt makes an artifact"
-        )
+        raise ArtifactError(f"{name} is {found}: {COMMAND} export MODEL{weights} -o FILE.pt makes an artifact")
     if isinstance(manifest["format"], str):
         raise ArtifactError(
             f"{name} is for {manifest['format']} and answers one question only: it is {_origin(manifest)}. "
-            "python -m engine export MODEL -o FILE.pt makes an artifact"
+            f"{COMMAND} export MODEL -o FILE.pt makes an artifact"
         )
     if manifest["format"] != FORMAT:
         raise ArtifactError(
@@ -210,4 +222,4 @@ def _origin(manifest: dict[str, Any]) -> str:
 
 
 def _again(manifest: dict[str, Any], name: str) -> str:
-    return f"python -m engine export {manifest['model'].get('name', 'MODEL')} -o {name} makes it anew"
+    return f"{COMMAND} export {manifest['model'].get('name', 'MODEL')} -o {name} makes it anew"

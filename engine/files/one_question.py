@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from engine.compiler.passes import Compiled
-from engine.methods import IMAGE, LAYER, METHODS, POOLED, Method
-from engine.run.explainer import Explainer
+from ..compiler.passes import Compiled
+from ..methods import IMAGE, LAYER, METHODS, POOLED, Method
+from ..run.explainer import Explainer
 
 LABELS = "labels.txt"  # one name on each line, in the order of the logits
 

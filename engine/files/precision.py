@@ -5,8 +5,8 @@ import copy
 import torch
 from torch import Tensor
 
-from engine.run.explainer import Explainer
-from engine.trust.certificate import certify, question
+from ..run.explainer import Explainer
+from ..trust.certificate import certify, question
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

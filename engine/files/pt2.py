@@ -10,15 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.export import Dim, ExportedProgram
 
-from engine.compiler.export import MAX_BATCH, out_of_inference
-from engine.compiler.passes import Compiled, compile_program
-from engine.files.archive import replacing
-from engine.files.manifest import MANIFEST
-from engine.files.one_question import LABELS, label_lines, layer_index, layers_for, manifest_of_question
-from engine.listing.program import Program, aten
-from engine.methods import IMAGE, METHODS, Method
-from engine.run.explainer import Explainer
-from engine.trust.certificate import BOUNDS, question, relative
+from ..compiler.export import MAX_BATCH, out_of_inference
+from ..compiler.passes import Compiled, compile_program
+from ..listing.program import Program, aten
+from ..methods import IMAGE, METHODS, Method
+from ..run.explainer import Explainer
+from ..trust.certificate import BOUNDS, question, relative
+from .archive import replacing
+from .manifest import MANIFEST
+from .one_question import LABELS, label_lines, layer_index, layers_for, manifest_of_question
 
 
 class Explained(nn.Module):

@@ -1,19 +1,31 @@
 """A folder of artifacts: open a model by name, and compile it the first time."""
 
+import os
 import threading
 from pathlib import Path
 
 import torch
 
-from engine.errors import ArtifactError
-from engine.files.artifact import load, save
-from engine.files.compiling import compile_model
-from engine.files.manifest import COMPILER, read_manifest
-from engine.models.timm import PREFIX
-from engine.models.zoo import Model, Size, load_model, model_spec
-from engine.run.explainer import Explainer
+from ..errors import ArtifactError
+from ..models.timm import PREFIX
+from ..models.zoo import Model, Size, load_model, model_spec
+from ..run.explainer import Explainer
+from .artifact import load, save
+from .manifest import COMPILER, read_manifest
 
-EXPORTED_MODELS = Path(__file__).parents[2] / "exported_models"
+
+def models_folder() -> Path:
+    """Where compiled models are kept: CONVLENS_HOME where it is set, else the checkout's own `exported_models`,
+    else `convlens` in the user's cache."""
+    if home := os.environ.get("CONVLENS_HOME"):
+        return Path(home).expanduser()
+    checkout = Path(__file__).parents[2] / "exported_models"
+    if (checkout / "README.md").is_file():
+        return checkout
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "convlens"
+
+
+EXPORTED_MODELS = models_folder()
 
 _building: dict[Path, threading.Lock] = {}
 
@@ -26,7 +38,7 @@ def open_model(name: str, weights: str = "default", folder: Path = EXPORTED_MODE
     """
     if not name.startswith(PREFIX):
         model_spec(name)
-    path = _path(name, weights, folder)
+    path = model_file(name, weights, folder)
     with _building.setdefault(path, threading.Lock()):
         if path.is_file() and (explainer := _current(path)):
             return explainer
@@ -48,6 +60,8 @@ def build(
 
 def build_loaded(model: Model, layers: str | list[str] = "trunk", methods: list[str] | None = None) -> Explainer:
     """Compile a model that is loaded already; see `compile_model` for what it raises."""
+    from .compiling import compile_model  # here: whoever only asks files never loads the compiler
+
     return compile_model(
         model.module, model.example[:1], layers, methods, model.labels, model.geometry, model.source
     )
@@ -57,13 +71,14 @@ def coverage_of(name: str, folder: Path = EXPORTED_MODELS) -> str:
     """What the gates reach in a model of which `folder` has a file; empty where it has none."""
     for weights in ("default", "random"):
         try:
-            return str(read_manifest(_path(name, weights, folder))["coverage"]["text"])
+            return str(read_manifest(model_file(name, weights, folder))["coverage"]["text"])
         except ArtifactError:
             continue
     return ""
 
 
-def _path(name: str, weights: str, folder: Path) -> Path:
+def model_file(name: str, weights: str, folder: Path = EXPORTED_MODELS) -> Path:
+    """The file in `folder` that a model is kept in, whether it is there or not."""
     file = name.replace("/", "-")
     return folder / (f"{file}.pt" if weights == "default" else f"{file}-{weights}.pt")
 

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.files.archive import add, replacing, scrap, settle
-from engine.files.one_question import LABELS, label_lines, manifest_of_question
-from engine.run.explainer import Explainer
-from engine.torchscript.torchscript import scripted
+from ..run.explainer import Explainer
+from ..torchscript.torchscript import scripted
+from .archive import add, replacing, scrap, settle
+from .one_question import LABELS, label_lines, manifest_of_question
 
 REQUESTS = 8  # images that Triton may put into one batch; its owner may raise it
 

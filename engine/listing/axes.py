@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from engine.listing.program import aten
+from .program import aten
 
 RESHAPES = (aten.reshape, aten.flatten, aten.unflatten, aten.squeeze, aten.unsqueeze)
 PERMUTES = (aten.permute, aten.transpose, aten.swapaxes)

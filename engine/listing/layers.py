@@ -7,9 +7,9 @@ from math import prod
 
 from torch import Tensor, fx
 
-from engine.listing.axes import CUTS, PERMUTES, RESHAPES, Axes, is_pixels, map_shape, recipe, trace_axes
-from engine.listing.program import Layer, Program, aten, op_name
-from engine.text import nearest
+from ..text import nearest
+from .axes import CUTS, PERMUTES, RESHAPES, Axes, is_pixels, map_shape, recipe, trace_axes
+from .program import Layer, Program, aten, op_name
 
 # Calls whose result does not change with the values that they are given.
 FLAT = (aten.detach, aten.new_zeros, aten.new_ones, aten.new_full, aten.zeros_like, aten.ones_like, aten.full_like)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from engine.errors import ProgramError
+from ..errors import ProgramError
 
 aten = torch.ops.aten
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from engine.errors import WeightsError
+from ..errors import WeightsError
 
 SEED = 0  # of random weights
 

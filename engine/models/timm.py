@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from engine.errors import WeightsError
-from engine.pictures.geometry import Geometry, Interpolation
+from ..errors import WeightsError
+from ..pictures.geometry import Geometry, Interpolation
 
 PREFIX = "timm/"
 

@@ -14,7 +14,7 @@ from urllib.request import Request, urlopen
 import torch
 from torch import Tensor, nn
 
-from engine.errors import WeightsError
+from ..errors import WeightsError
 
 TIMEOUT = 10.0  # seconds of silence after which a download is given up
 _ONE_DOWNLOAD = threading.Lock()

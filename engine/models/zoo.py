@@ -9,12 +9,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from engine.errors import WeightsError
-from engine.models.numbers import SEED, WithoutNumbers, entries, fit, randomise, randomise_statistics
-from engine.models.published import HOST, WEIGHTS
-from engine.models.timm import PREFIX, build_timm, pretrained_timm, timm_facts, timm_labels
-from engine.models.weights import cache_path, fetch, read_state_dict
-from engine.pictures.geometry import Geometry
+from ..errors import WeightsError
+from ..pictures.geometry import Geometry
+from .numbers import SEED, WithoutNumbers, entries, fit, randomise, randomise_statistics
+from .published import HOST, WEIGHTS
+from .timm import PREFIX, build_timm, pretrained_timm, timm_facts, timm_labels
+from .weights import cache_path, fetch, read_state_dict
 
 DEFAULT_MODEL = "efficientnet_lite0"
 Size = tuple[int, int]  # height and width

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.pictures.geometry import Window
-from engine.pictures.render import Picture, View, gradient_picture, on_photo, overlay, unit
+from .geometry import Window
+from .render import Picture, View, gradient_picture, on_photo, overlay, unit
 
 # The largest of a gradient's values is many times the rest, so pictures scale by this percentile and clip there.
 PERCENTILE = 99.5

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from engine.errors import PhotoError
+from ..errors import PhotoError
 
 MAX_PIXELS = 25_000_000
 

@@ -3,8 +3,8 @@
 See `registry` for what a rule is, and `policies` for what a gate does with an activation's.
 """
 
-from engine.rules.policies import RECTIFIER, SMOOTH
-from engine.rules.registry import aten, defvjp
+from .policies import RECTIFIER, SMOOTH
+from .registry import aten, defvjp
 
 
 @defvjp(aten.relu, activation=RECTIFIER)

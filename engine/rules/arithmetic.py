@@ -2,7 +2,7 @@
 
 import math
 
-from engine.rules.registry import aten, defvjp, unbroadcast
+from .registry import aten, defvjp, unbroadcast
 
 
 @defvjp(aten.add)

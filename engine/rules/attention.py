@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from engine.rules.registry import aten, defvjp, unbroadcast
+from .registry import aten, defvjp, unbroadcast
 
 
 @defvjp(aten.matmul)

@@ -1,6 +1,6 @@
 """The rules of ops that choose between values, or reorder them by size. See `registry` for what a rule is."""
 
-from engine.rules.registry import aten, defvjp, unbroadcast
+from .registry import aten, defvjp, unbroadcast
 
 
 @defvjp(aten.where)

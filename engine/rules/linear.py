@@ -1,6 +1,6 @@
 """The rules of linear maps. See `registry` for what a rule is."""
 
-from engine.rules.registry import aten, defvjp, each
+from .registry import aten, defvjp, each
 
 
 @defvjp(aten.conv1d, aten.conv3d)

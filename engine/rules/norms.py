@@ -1,6 +1,6 @@
 """The rules of normalisations, in evaluation. See `registry` for what a rule is."""
 
-from engine.rules.registry import aten, defvjp
+from .registry import aten, defvjp
 
 
 @defvjp(aten.batch_norm)

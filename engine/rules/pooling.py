@@ -1,6 +1,6 @@
 """The rules of pooling. See `registry` for what a rule is."""
 
-from engine.rules.registry import aten, defvjp, each
+from .registry import aten, defvjp, each
 
 
 @defvjp(aten.max_pool2d_with_indices)

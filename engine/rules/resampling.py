@@ -3,7 +3,7 @@
 See `registry` for what a rule is. Resizing is linear, and its adjoint is an op of its own.
 """
 
-from engine.rules.registry import aten, defvjp
+from .registry import aten, defvjp
 
 
 @defvjp(aten.upsample_nearest2d)

@@ -3,7 +3,7 @@
 See `registry` for what a rule is.
 """
 
-from engine.rules.registry import aten, defvjp, unbroadcast
+from .registry import aten, defvjp, unbroadcast
 
 
 @defvjp(aten.reshape, aten.view, aten.flatten, aten.unflatten, aten.squeeze, aten.unsqueeze)

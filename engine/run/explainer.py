@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.pictures.geometry import Geometry
-from engine.run.onednn import packed
-from engine.text import nearest
-from engine.torchscript.overlay import admit as admit_overlay
+from ..pictures.geometry import Geometry
+from ..text import nearest
+from ..torchscript.overlay import admit as admit_overlay
+from .onednn import packed
 
 Setting = tuple[torch.device, torch.dtype, int, int]  # where, in which precision, with how many threads, images
 MOST = 16  # settings that kernels are laid out for; one more takes those of the nearest

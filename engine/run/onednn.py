@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.torchscript.kernels import How, Then, clamped, finished, transposed
-from engine.torchscript.torchscript import scripted
+from ..torchscript.kernels import How, Then, clamped, finished, transposed
+from ..torchscript.torchscript import scripted
 
 PRECISIONS = (torch.float32, torch.bfloat16)
 

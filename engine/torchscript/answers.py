@@ -8,9 +8,9 @@ over mixed types, errors without formatting tricks.
 import torch
 from torch import Tensor, nn
 
-from engine.pictures.geometry import preprocess
-from engine.torchscript.kernels import Kernels
-from engine.torchscript.overlay import overlay
+from ..pictures.geometry import preprocess
+from .kernels import Kernels
+from .overlay import overlay
 
 
 class Answers(nn.Module):

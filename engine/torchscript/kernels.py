@@ -7,12 +7,17 @@ of Python.
 A call has a number, the same wherever the listing makes that call with that kernel.
 """
 
-from typing import NamedTuple
+import warnings
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from engine.torchscript.torchscript import _interface
+
+def _interface(declaration: Any) -> Any:
+    """torch.jit.interface without its notice; see `scripted`. It looks names up in the room that calls it."""
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        return torch.jit.interface(declaration)
 
 
 class How(NamedTuple):

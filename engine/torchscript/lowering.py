@@ -14,18 +14,18 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
-from engine.compiler.keep_float32 import stem_constants
-from engine.compiler.passes import Compiled
-from engine.errors import ProgramError
-from engine.listing.program import Program, aten, literal
-from engine.methods import IMAGE, METHODS, Method, less, weighted
-from engine.pictures.geometry import Geometry
-from engine.pictures.render import heatmap
-from engine.torchscript.answers import Answers
-from engine.torchscript.kernels import How, Plain, Then
-from engine.torchscript.printing import Calls, block, quickly, statements
-from engine.torchscript.schedule import Reading, Stage, Step, plan
-from engine.torchscript.torchscript import scripted
+from ..compiler.keep_float32 import stem_constants
+from ..compiler.passes import Compiled
+from ..errors import ProgramError
+from ..listing.program import Program, aten, literal
+from ..methods import IMAGE, METHODS, Method, less, weighted
+from ..pictures.geometry import Geometry
+from ..pictures.render import heatmap
+from .answers import Answers
+from .kernels import How, Plain, Then
+from .printing import Calls, block, quickly, statements
+from .schedule import Reading, Stage, Step, plan
+from .torchscript import scripted
 
 _serial = itertools.count()
 

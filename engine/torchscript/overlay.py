@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from engine.pictures.geometry import Axis, placement
+from ..pictures.geometry import Axis, placement
 
 
 def overlay(photo: Tensor, map: Tensor, strength: float, colors: Tensor, resize: int, crop: list[int]) -> Tensor:

@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import fx
 
-from engine.listing.program import Program, aten, literal
-from engine.rules.registry import each
-from engine.torchscript.schedule import OVER, Step, ends, is_kernel
+from ..listing.program import Program, aten, literal
+from ..rules.registry import each
+from .schedule import OVER, Step, ends, is_kernel
 
 Calls = dict[tuple[Any, ...], int]  # kernel and geometry of a convolution -> its number
 # The arguments of convolutions in their order, and of those that are steps along the axes the defaults.

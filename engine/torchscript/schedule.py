@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor, fx
 
-from engine.listing.program import aten
+from ..listing.program import aten
 
 # Calls with memory of their own, whatever they are given.
 FRESH = {

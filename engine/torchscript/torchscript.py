@@ -1,7 +1,6 @@
 """The one door to torch.jit, which torch.export is to follow: what knows of it stands in this package."""
 
 import warnings
-from typing import Any
 
 import torch
 from torch import nn
@@ -13,9 +12,3 @@ def scripted(module: nn.Module) -> torch.jit.ScriptModule:
         warnings.filterwarnings("ignore", message=r".*torch\.jit\.", category=FutureWarning)
         warnings.filterwarnings("ignore", message=r".*torch\.jit\.", category=DeprecationWarning)
         return torch.jit.script(module)
-
-
-def _interface(declaration: Any) -> Any:
-    """torch.jit.interface without its notice; see `scripted`."""
-    with warnings.catch_warnings(action="ignore", category=FutureWarning):
-        return torch.jit.interface(declaration)

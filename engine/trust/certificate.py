@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from engine.compiler.heads import ENDINGS
-from engine.rules.pages import ACTIVATIONS
-from engine.rules.policies import RECTIFIER
+from ..compiler.heads import ENDINGS
+from ..rules.pages import ACTIVATIONS
+from ..rules.policies import RECTIFIER
 
 BOUNDS = {torch.float64: 1e-9, torch.float32: 1e-5}
 IMAGES = 2

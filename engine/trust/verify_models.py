@@ -16,14 +16,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from engine.compiler.heads import head_of
-from engine.compiler.passes import compile_program
-from engine.errors import CaptureError, CompileError
-from engine.listing.program import Program, aten, op_name
-from engine.models.zoo import Size, geometry_of, load_model
-from engine.pictures.geometry import Geometry
-from engine.torchscript.lowering import lower
-from engine.trust.certificate import BOUNDS, compare, gate_deviations
+from ..compiler.heads import head_of
+from ..compiler.passes import compile_program
+from ..errors import CaptureError, CompileError
+from ..listing.program import Program, aten, op_name
+from ..models.zoo import Size, geometry_of, load_model
+from ..pictures.geometry import Geometry
+from ..torchscript.lowering import lower
+from .certificate import BOUNDS, compare, gate_deviations
 
 COLUMNS = (
     "model", "input", "ops", "activations gated", "layers", "gradient", "deconvnet", "guided", "logits",
