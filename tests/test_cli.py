@@ -140,7 +140,7 @@ def test_the_check_fails_where_manifest_and_program_differ(
 ) -> None:
     other = load(lite)
     other.manifest["geometry"]["resize"] = 300
-    monkeypatch.setattr("engine.__main__.load", lambda path: other)
+    monkeypatch.setattr("engine.commands.files.load", lambda path: other)
     status, out, _ = run(capsys, "check", lite)
     assert status == 1
     assert "resize: the manifest tells 300, the program has 256\nNOT kept" in out
@@ -186,7 +186,7 @@ def test_a_file_whose_maps_are_off_does_not_pass_the_check(
             *rest, image = module.probe(*question)
             return *rest, image * 1.001
 
-    monkeypatch.setattr("engine.__main__.load", lambda path: Explainer(Off(), load(path).manifest))
+    monkeypatch.setattr("engine.commands.files.load", lambda path: Explainer(Off(), load(path).manifest))
     status, out, _ = run(capsys, "check", lite)
     assert status == 1
     assert out.count(" is off by 1.0e-03, which is above 1e-05") == 3

@@ -8,8 +8,6 @@ from torch import Tensor
 from ..run.explainer import Explainer
 from ..trust.certificate import certify, question
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
 
 def in_precision(explainer: Explainer, dtype: torch.dtype) -> Explainer:
     """Convert an explainer, which is used up by it, and measure its maps against those of before.

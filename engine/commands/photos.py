@@ -1,0 +1,69 @@
+"""A photo in, a picture out."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..files.artifact import load
+from ..files.shelf import open_model
+from ..methods import METHODS
+from ..pictures.figures import Look, picture, shape_text
+from ..pictures.photo import load_photo
+from ..pictures.render import Picture, contact_sheet
+from ..run.explainer import Explainer
+
+
+def explain(options: argparse.Namespace) -> int:
+    """Explain a photo and write the picture."""
+    photo = load_photo(options.photo)
+    explainer = (
+        load(options.model) if options.model.endswith(".pt") else open_model(options.model, options.weights)
+    )
+    logits = explainer.forward(explainer.preprocess(torch.from_numpy(photo)))[0]
+    probabilities = logits.softmax(0)
+    for index in logits.topk(min(5, len(logits))).indices.tolist():
+        print(f"{probabilities[index]:7.1%}  {index:4}  {explainer.labels[index]}")
+    target = explainer.class_index(options.target) if options.target else int(logits.argmax())
+    question = explainer.labels[target]
+    if options.contrast:
+        other = explainer.class_index(options.contrast)
+        seed = explainer.contrast(target, other)
+        question += f" rather than {explainer.labels[other]}"
+    else:
+        seed = explainer.one_hot(target)
+    window = explainer.geometry.window(*photo.shape[:2])
+    look = Look(view=options.view, gray=options.gray)
+    title = f"{METHODS[options.method].title}: {question}" if options.method in METHODS else None
+    x = explainer.preprocess(torch.from_numpy(photo))
+    attribution = explainer.survey(x, seed, [options.method])[options.method][0].float().cpu().numpy()
+    if METHODS[options.method].at == "layer" and options.layer == "all":
+        result = sheet(explainer, photo, attribution, look, title)
+    elif METHODS[options.method].at == "layer":
+        index = explainer.layer_index(-1 if options.layer == "last" else options.layer)
+        title = f"{title}, {explainer.layers[index]}"
+        result = picture(photo, window, attribution[index], look, at_image=False)
+    else:
+        one = attribution[0] if METHODS[options.method].at == "pooled" else attribution
+        result = picture(photo, window, one, look, METHODS[options.method].at == "image")
+    encoded, data = cv2.imencode(Path(options.output).suffix or ".png", cv2.cvtColor(result, cv2.COLOR_RGB2BGR))
+    if not encoded:
+        raise ValueError(f"{options.output}: no picture format; use .png or .jpg")
+    Path(options.output).write_bytes(data.tobytes())
+    print(f"{title} -> {options.output} ({result.shape[1]} × {result.shape[0]})")
+    return 0
+
+
+def sheet(
+    explainer: Explainer, photo: NDArray[np.uint8], stack: NDArray[Any], look: Look, title: str | None = None
+) -> Picture:
+    """Every layer's picture with its name and shape: stack [L, S, S] or [L, C, S, S]."""
+    window = explainer.geometry.window(*photo.shape[:2])
+    layers = explainer.manifest["layers"]
+    captions = [f"{layer['name']}\n{shape_text(layer['shape'])}" for layer in layers]
+    pictures = [picture(photo, window, attribution, look, False) for attribution in stack]
+    return contact_sheet(pictures, captions, title=title)
