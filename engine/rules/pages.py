@@ -1,11 +1,8 @@
 """Every page of calculus: importing this room registers all rules."""
 
-from . import activations, norms, pooling, resampling
-from . import attention as products
-from . import choices as switches
-from . import shapes as moves
+from . import activations, arithmetic, attention, choices, linear, norms, pooling, resampling, shapes
 from .registry import ACTIVATIONS, VJPS
 
-PAGES = (activations, moves, norms, pooling, products, resampling, switches)
+PAGES = (activations, arithmetic, attention, choices, linear, norms, pooling, resampling, shapes)
 
 __all__ = ["ACTIVATIONS", "PAGES", "VJPS"]
