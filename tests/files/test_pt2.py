@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from oracle import randomise
 from torch import Tensor, nn
 
 from engine.__main__ import main
@@ -20,6 +19,7 @@ from engine.files.compiling import compile_model
 from engine.files.pt2 import export_program, write_pt2
 from engine.files.triton import write_triton
 from engine.pictures.geometry import Geometry
+from tests.oracle import randomise
 
 
 class Net(nn.Module):
@@ -307,7 +307,7 @@ def test_a_pt2_file_says_what_it_is(explainer: Explainer, tmp_path: Path) -> Non
     assert manifest["certificate"]["pt2"] <= 1e-6
     assert manifest["certificate"]["gates"] == explainer.manifest["certificate"]["gates"]
     assert len(extra["labels.txt"].splitlines()) == 5
-    assert str(Path(__file__).parent.parent).encode() not in (tmp_path / "net.pt2").read_bytes()
+    assert str(Path(__file__).parents[2]).encode() not in (tmp_path / "net.pt2").read_bytes()
     assert [file.name for file in tmp_path.iterdir()] == ["net.pt2"]
 
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from oracle import deviation, randomise
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
 from engine.files.artifact import Explainer
 from engine.files.compiling import compile_model
+from tests.oracle import deviation, randomise
 
 
 class Small(nn.Module):

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from oracle import randomise
 from torch import Tensor, nn
 
 from engine.errors import ArtifactError
@@ -17,6 +16,7 @@ from engine.files.manifest import read_manifest
 from engine.methods import METHODS
 from engine.pictures.geometry import Geometry
 from engine.trust.certificate import AT_IMAGE, AT_LAYER, certify, layer_reference
+from tests.oracle import randomise
 
 
 class Net(nn.Module):

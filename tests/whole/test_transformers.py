@@ -4,7 +4,6 @@ from functools import partial
 
 import pytest
 import torch
-from oracle import at_image, at_nodes, deviation
 from torch import nn
 from torchvision.models import SwinTransformer, VisionTransformer
 from torchvision.models.maxvit import MaxVit
@@ -17,6 +16,7 @@ from engine.listing.layers import choose_layers
 from engine.pictures.geometry import Geometry
 from engine.rules.policies import GATES
 from engine.torchscript.lowering import lower
+from tests.oracle import at_image, at_nodes, deviation
 
 SIDE = 32
 SWIN = {

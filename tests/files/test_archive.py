@@ -27,7 +27,7 @@ from engine.files.precision import in_precision
 from engine.files.pt2 import write_pt2
 from engine.files.triton import write_triton
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "manifest.md"
 
 

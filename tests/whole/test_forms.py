@@ -6,11 +6,11 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from oracle import at_image, deviation, fixed_seed
 from torch import Tensor, nn
 
 from engine.errors import CaptureError, CompileError
 from engine.files.compiling import compile_model
+from tests.oracle import at_image, deviation, fixed_seed
 
 X = torch.randn(2, 3, 12, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 SEED = torch.randn(2, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)

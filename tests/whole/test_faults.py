@@ -5,12 +5,12 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from oracle import at_image, deviation
 from torch import Tensor, nn
 
 from engine.files.artifact import Explainer
 from engine.files.compiling import compile_model
 from engine.rules.policies import GATES
+from tests.oracle import at_image, deviation
 
 X = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 SEED = torch.randn(2, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from oracle import activation_sides, at_image, at_nodes, deviation, flips, randomise
 from torch import Tensor
 
 from engine.compiler.capture import capture
@@ -13,6 +12,7 @@ from engine.models.zoo import load_model
 from engine.pictures.geometry import Geometry
 from engine.rules.policies import GATES
 from engine.torchscript.lowering import lower
+from tests.oracle import activation_sides, at_image, at_nodes, deviation, flips, randomise
 
 FAMILIES = [
     "alexnet", "vgg11", "vgg11_bn", "resnet18", "squeezenet1_1", "densenet121", "googlenet", "inception_v3",

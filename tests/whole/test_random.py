@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from hypothesis import HealthCheck, Phase, assume, event, given, settings
 from hypothesis import strategies as st
-from oracle import GateMode, at_image, at_nodes, fixed_seed, flips
 from torch import Tensor, fx, nn
 
 from engine.compiler.capture import capture
@@ -18,6 +17,7 @@ from engine.listing.axes import as_map
 from engine.listing.layers import active_nodes, trunk_nodes
 from engine.listing.program import Program
 from engine.rules.policies import GATES
+from tests.oracle import GateMode, at_image, at_nodes, fixed_seed, flips
 
 BOUND = 1e-9
 CLASSES = 3

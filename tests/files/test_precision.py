@@ -6,7 +6,6 @@ import pytest
 import skimage.data
 import torch
 import torch.nn.functional as F
-from oracle import fixed_seed
 from torch import Tensor, nn
 
 from engine.__main__ import main
@@ -17,6 +16,7 @@ from engine.files.precision import in_precision
 from engine.files.shelf import build
 from engine.listing.program import aten
 from engine.models.zoo import load_model
+from tests.oracle import fixed_seed
 
 
 class Net(nn.Module):

@@ -14,7 +14,6 @@ import pytest
 import skimage.data
 import torch
 import torch.nn.functional as F
-from oracle import at_image, deviation, fixed_seed
 from torch import Tensor, nn
 
 from engine.errors import CaptureError, CompileError
@@ -23,6 +22,7 @@ from engine.files.compiling import compile_model
 from engine.files.shelf import open_model
 from engine.pictures.figures import Look, picture
 from engine.pictures.geometry import Geometry
+from tests.oracle import at_image, deviation, fixed_seed
 
 X = torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 SEED = torch.randn(3, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
