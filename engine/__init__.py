@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .pictures.photo import load_photo
     from .run.explainer import Explainer
 
+__version__ = "0.2.0"
+
 # The same once more, as data: name -> the room that it stands in. A test holds the two against each other.
 _ROOMS = {
     "ArtifactError": "errors",

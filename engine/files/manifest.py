@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from .. import __version__
 from ..errors import ArtifactError
 from ..pictures.geometry import Geometry
 from ..text import COMMAND
 from .archive import DAMAGE, EXTRA, digest, kind, manifest_text
 
-VERSION = "0.1.0"
 ENGINE = Path(__file__).parents[1]
 
 
@@ -42,7 +42,7 @@ def describe(compiled: "Compiled", geometry: Geometry, source: dict[str, Any]) -
     coverage = compiled.coverage
     return {
         "format": FORMAT,
-        "convlens": VERSION,
+        "convlens": __version__,
         "compiler": COMPILER,
         "torch": torch.__version__,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
