@@ -21,6 +21,14 @@ app.launch(app.build(artifacts=Path(sys.argv[1])), server_port=int(sys.argv[2]),
 
 
 @pytest.fixture(scope="session")
+def as_convlens(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for PYTHONPATH in which the engine bears the name that it has where it is installed."""
+    folder = tmp_path_factory.mktemp("as-convlens")
+    (folder / "convlens").symlink_to(ROOT / "engine", target_is_directory=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for compiled models, so that each is compiled once."""
     return tmp_path_factory.mktemp("artifacts")

@@ -86,7 +86,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Runs Python outside of the checkout, where only the wheel can be found; its models lie in a folder of its own."""
+    """Runs Python outside of the checkout, where only the wheel can be found."""
     folder = tmp_path_factory.mktemp("outside")
     settings = {"PYTHONPATH": str(installed), "XDG_CACHE_HOME": str(folder / "cache"), "HOME": str(folder)}
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .geometry import Window
-from .render import Picture, View, gradient_picture, on_photo, overlay, unit
+from .render import LUMA, Picture, View, gradient_picture, on_photo, overlay, unit
 
 # The largest of a gradient's values is many times the rest, so pictures scale by this percentile and clip there.
 PERCENTILE = 99.5
@@ -41,7 +41,7 @@ def picture(
 
 def robust_scale(attribution: NDArray[Any], gray: bool = False) -> float:
     """The percentile of the absolute values that a gradient picture is scaled by; 0 for an all-zero one."""
-    values = np.tensordot((0.299, 0.587, 0.114), attribution, 1) if gray and len(attribution) == 3 else attribution
+    values = np.tensordot(LUMA, attribution, 1) if gray and len(attribution) == 3 else attribution
     return float(np.percentile(np.abs(values), PERCENTILE)) or float(np.abs(values).max(initial=0.0))
 
 

@@ -23,7 +23,7 @@ COLORMAPS: dict[str, int] = {
     "jet": cv2.COLORMAP_JET,
 }
 
-_LUMA = np.array([0.299, 0.587, 0.114])
+LUMA = np.array([0.299, 0.587, 0.114])  # how bright the eye finds red, green and blue (ITU-R BT.601)
 
 
 def unit(attribution: NDArray[Any], scale: float | None = None) -> Map:
@@ -57,7 +57,7 @@ def gradient_picture(
     if values.ndim != 3 or values.shape[0] not in (1, 3):
         raise ValueError(f"attribution must be [3, h, w] or [1, h, w]; got {list(values.shape)}")
     if gray and values.shape[0] == 3:
-        values = np.tensordot(_LUMA, values, axes=1)[None]
+        values = np.tensordot(LUMA, values, axes=1)[None]
     if view == "all":
         levels = 128 + 127 * np.sign(values) * unit(np.abs(values), scale)
     elif view in ("positive", "negative"):

@@ -40,6 +40,11 @@ class Explainer:
         """The names of the methods that this file answers."""
         return [method["name"] for method in self.manifest["methods"]]
 
+    def __repr__(self) -> str:
+        """What it is of and what it answers, for notebooks."""
+        title, classes = self.manifest["model"]["title"], self.manifest["classes"]
+        return f"Explainer({title}: {classes} classes, {len(self.layers)} layers; {', '.join(self.methods)})"
+
     @property
     def gates(self) -> list[str]:
         """The gates that `probe` answers."""
