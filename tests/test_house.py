@@ -105,6 +105,7 @@ def test_who_asks_files_loads_no_compiler(starting: str) -> None:
     assert not [room for room in rooms if room in COMPILER or room.startswith(tuple(f"{c}." for c in COMPILER))]
 
 
+@pytest.mark.parametrize("path", [*ROOMS, *DEMO], ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_hook_and_no_autograd_outside_of_the_certificate(path: Path) -> None:
     forbidden = r"register_\w*hook|\.backward\(|torch\.autograd|requires_grad_|enable_grad"
     found = set(re.findall(forbidden, path.read_text()))

@@ -242,7 +242,7 @@ def kept(megabytes: int) -> float:
     return (memory.status("VmRSS") - before) / (megabytes << 20)
 
 
-kept.__module__ = "tests.test_benchmarks"  # as a process in the project's folder finds it
+kept.__module__ = "tests.benchmarks.test_benchmarks"  # as a process in the project's folder finds it
 
 
 def test_a_fresh_process_keeps_its_memory_and_answers() -> None:

@@ -160,9 +160,9 @@ import sys, warnings
 warnings.simplefilter("ignore")
 import torch
 from torch import nn
-sys.path.insert(0, "tests")
-from test_files import compiled
-from engine.files.artifact import compile_model, save
+sys.path.insert(0, ".")
+from tests.files.test_archive import compiled
+from engine import compile_model, save
 for width in range(int(sys.argv[2])):  # TorchScript numbers names that it has met before
     other = nn.Sequential(nn.Conv2d(3, 2 + width, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     compile_model(other.eval(), torch.zeros(1, 3, 8, 8))
@@ -329,10 +329,10 @@ import os, random, signal, sys, time, warnings
 warnings.simplefilter("ignore")
 import torch
 torch.set_num_threads(1)
-sys.path.insert(0, "tests")
+sys.path.insert(0, ".")
 from pathlib import Path
 from torch import nn
-from engine.files.artifact import compile_model, load, save
+from engine import compile_model, load, save
 folder, kills = Path(sys.argv[1]), int(sys.argv[2])
 path = folder / "net.pt"
 made = []
@@ -381,9 +381,9 @@ CROWDED = """
 import os, sys, warnings
 warnings.simplefilter("ignore")
 import torch
-sys.path.insert(0, "tests")
+sys.path.insert(0, ".")
 from pathlib import Path
-from test_files import compiled
+from tests.files.test_archive import compiled
 from engine.files.artifact import load, save
 from engine.files.shelf import open_model
 folder = Path(sys.argv[1])
