@@ -139,7 +139,8 @@ def admit(file: BufferedReader, manifest: dict[str, Any]) -> None:
 def disagreements(manifest: dict[str, Any], module: Any) -> list[str]:
     """What the manifest tells otherwise than the module beside it, in words; empty for a file as it was made."""
     x = torch.zeros(1, len(module.mean), *module.size).to(module.like)
-    with torch.no_grad():
+    # Without TorchScript's profiling, which makes a first call several times as slow.
+    with torch.no_grad(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
         primals = module.probe(x, module.one_hot(0), module.gates[0])[1]
     shapes = [list(primal.shape[1:]) for primal in primals]
     told = {
