@@ -12,8 +12,8 @@ from urllib.request import urlopen
 
 import pytest
 
-# Before torch is imported anywhere: pytest keeps all cores busy with a process each, and threads that wait for each
-# other cost more than they bring on small networks.
+# Before torch is imported anywhere: pytest keeps all cores busy with a process each, and threads that wait for
+# each other cost more than they bring on small networks.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parent.parent
@@ -25,7 +25,7 @@ app.launch(app.build(artifacts=Path(sys.argv[1])), server_port=int(sys.argv[2]),
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """One process for each core, but for single files and tests, which are over before others would have started."""
+    """One process for each core, but for single files, which are over before others would have started."""
     if any(Path(argument.partition("::")[0]).is_file() for argument in config.args):
         config.option.dist = "no"
         return 0

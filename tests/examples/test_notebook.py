@@ -8,7 +8,7 @@ import pytest
 
 nbformat = pytest.importorskip("nbformat", reason="notebooks are read by nbformat: pip install nbclient ipykernel")
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def said(notebook: Any) -> list[str]:
