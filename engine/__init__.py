@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from .files.shelf import EXPORTED_MODELS, build, open_model
     from .files.triton import write_triton
     from .methods import METHODS
-    from .models.zoo import MODELS, availability, by_family, load_model
+    from .models.loading import load_model
+    from .models.zoo import MODELS, availability, by_family
     from .pictures.geometry import Geometry
     from .pictures.photo import load_photo
     from .run.explainer import Explainer
@@ -41,7 +42,7 @@ _ROOMS = {
     "MODELS": "models.zoo",
     "availability": "models.zoo",
     "by_family": "models.zoo",
-    "load_model": "models.zoo",
+    "load_model": "models.loading",
     "Geometry": "pictures.geometry",
     "load_photo": "pictures.photo",
     "Explainer": "run.explainer",

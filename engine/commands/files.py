@@ -13,7 +13,7 @@ from ..files.precision import in_precision
 from ..files.pt2 import write_pt2
 from ..files.shelf import build, build_loaded
 from ..files.triton import write_triton
-from ..models.zoo import load_model
+from ..models.loading import load_model
 from ..run.explainer import Explainer
 from ..trust.certificate import certify
 

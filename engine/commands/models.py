@@ -8,8 +8,9 @@ from ..compiler.passes import compile_program
 from ..files.shelf import coverage_of
 from ..listing.program import Program
 from ..methods import METHODS
+from ..models.loading import load_model
 from ..models.timm import PREFIX, REPRESENTATIVE
-from ..models.zoo import MODELS, availability, by_family, load_model
+from ..models.zoo import MODELS, availability, by_family
 from ..pictures.figures import shape_text
 from ..trust.certificate import BOUNDS
 from ..trust.verify_models import header, rows

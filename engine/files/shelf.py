@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 
 from ..errors import ArtifactError
+from ..models.loading import Model, load_model
 from ..models.timm import PREFIX
-from ..models.zoo import Model, Size, load_model, model_spec
+from ..models.zoo import Size, model_spec
 from ..run.explainer import Explainer
 from .artifact import load, save
 from .manifest import COMPILER, read_manifest

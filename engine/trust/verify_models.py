@@ -20,7 +20,8 @@ from ..compiler.heads import head_of
 from ..compiler.passes import compile_program
 from ..errors import CaptureError, CompileError
 from ..listing.program import Program, aten, op_name
-from ..models.zoo import Size, geometry_of, load_model
+from ..models.loading import load_model
+from ..models.zoo import Size, geometry_of
 from ..pictures.geometry import Geometry
 from ..torchscript.lowering import lower
 from .certificate import BOUNDS, compare, gate_deviations

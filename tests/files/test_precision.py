@@ -15,7 +15,7 @@ from engine.files.compiling import compile_model
 from engine.files.precision import in_precision
 from engine.files.shelf import build
 from engine.listing.program import aten
-from engine.models.zoo import load_model
+from engine.models.loading import load_model
 from tests.oracle import fixed_seed
 
 

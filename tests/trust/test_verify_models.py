@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from engine.__main__ import main
 from engine.errors import WeightsError
+from engine.models.loading import load_model
 from engine.models.timm import timm_labels
-from engine.models.zoo import load_model
 from engine.trust.verify_models import header, rows, verify
 
 EXAMPLE = torch.zeros(1, 3, 16, 16)

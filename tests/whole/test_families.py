@@ -8,7 +8,7 @@ from engine.compiler.capture import capture
 from engine.compiler.passes import compile_program
 from engine.listing.layers import choose_layers
 from engine.listing.program import Program
-from engine.models.zoo import load_model
+from engine.models.loading import load_model
 from engine.pictures.geometry import Geometry
 from engine.rules.policies import GATES
 from engine.torchscript.lowering import lower
