@@ -11,7 +11,8 @@ from torch import nn
 
 from engine.compiler.passes import compile_program
 from engine.errors import CaptureError, CompileError
-from engine.rules.registry import ACTIVATIONS, VJPS, defvjp
+from engine.rules import kinds
+from engine.rules.registry import KINDS, VJPS, defvjp
 
 aten = torch.ops.aten
 
@@ -515,14 +516,14 @@ def _plain(default: Any) -> Any:
 
 
 def test_a_second_rule_for_an_op_raises():
-    before, activations = dict(VJPS), dict(ACTIVATIONS)
+    before, kinds_before = dict(VJPS), dict(KINDS)
     with pytest.raises(ValueError, match=r"aten\.relu has a rule already: relu_vjp"):
 
-        @defvjp(aten.relu)
+        @defvjp(aten.relu, kind=kinds.RECTIFIER)
         def another_vjp(ct, y, self):
             return (ct,)
 
-    assert before == VJPS and activations == ACTIVATIONS
+    assert before == VJPS and kinds_before == KINDS
 
 
 @pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
