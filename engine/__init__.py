@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .pictures.geometry import Geometry
     from .pictures.photo import load_photo
     from .run.explainer import Explainer
+    from .trust.check_rule import check_rule
 
 # The same once more, as data: name -> the room that it stands in. A test holds the two against each other.
 _ROOMS = {
@@ -43,6 +44,7 @@ _ROOMS = {
     "Geometry": "pictures.geometry",
     "load_photo": "pictures.photo",
     "Explainer": "run.explainer",
+    "check_rule": "trust.check_rule",
 }
 
 __all__ = [
@@ -59,6 +61,7 @@ __all__ = [
     "availability",
     "build",
     "by_family",
+    "check_rule",
     "compile_model",
     "export_program",
     "load",
