@@ -60,7 +60,7 @@ class Recorder(fx.proxy.GraphAppendingTracer):
     def __init__(self, program: Program, gate: str) -> None:
         super().__init__(program.graph)
         self.program, self.gate = program, gate
-        self.restored: int | None = None
+        self.unfolded: int | None = None
         self.fake_mode = program.image.meta["val"].fake_mode
 
     def proxy(self, node: fx.Node) -> Value:
@@ -78,16 +78,16 @@ class Recorder(fx.proxy.GraphAppendingTracer):
             with self.fake_mode:
                 self.program.results[key] = _result(target, *arguments)
         node.meta.update(val=self.program.results[key], gate=self.gate)
-        if self.restored is not None:
-            node.meta["restores"] = self.restored
+        if self.unfolded is not None:
+            node.meta["restores"] = self.unfolded
         return node
 
     @contextmanager
-    def restoring(self, layer: int) -> Iterator[None]:
+    def unfolding(self, layer: int) -> Iterator[None]:
         """What is written meanwhile gives a layer its value back, and is needed where somebody reads that."""
-        self.restored = layer
+        self.unfolded = layer
         yield
-        self.restored = None
+        self.unfolded = None
 
     def create_arg(self, a: Any) -> Any:
         """A symbolic size becomes the node that computes it."""

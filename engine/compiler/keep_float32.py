@@ -22,7 +22,7 @@ IN_2D = (aten.conv2d, aten.conv_transpose2d)  # convolutions of images, whose mu
 ENDS = ops_of(kinds.ATTENTION, kinds.MATMUL, kinds.DENSE, kinds.CONVOLUTION) - {*IN_2D}
 
 
-def keep_stem(program: Program) -> None:
+def keep_first_calls(program: Program) -> None:
     """Cast what the first calls, or the image, hand on to the precision of the constant `precision`.
 
     As long as all is in one precision, such a cast is nothing. `program.stem` holds the calls.
