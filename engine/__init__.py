@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .pictures.geometry import Geometry
     from .pictures.photo import load_photo
     from .run.explainer import Explainer
+    from .trust.check_rule import check_rule
 
 __version__ = "0.2.0"
 
@@ -46,6 +47,7 @@ _ROOMS = {
     "Geometry": "pictures.geometry",
     "load_photo": "pictures.photo",
     "Explainer": "run.explainer",
+    "check_rule": "trust.check_rule",
 }
 
 __all__ = [
@@ -62,6 +64,7 @@ __all__ = [
     "availability",
     "build",
     "by_family",
+    "check_rule",
     "compile_model",
     "export_program",
     "load",

@@ -9,7 +9,7 @@ from torch.export.graph_signature import InputKind
 from torch.utils._pytree import tree_unflatten
 
 from ..errors import CaptureError
-from ..listing.layers import name_layers
+from ..listing.layers import MADE_LIKE, name_layers
 from ..listing.program import INTEGER_OPS, Program, aten, constant_name, op_name, place
 from ..rules.pages import VJPS
 from .export import export_module, refuse_open_shapes
@@ -32,7 +32,6 @@ WITH_RESIDUALS = {aten.max_pool2d: aten.max_pool2d_with_indices, aten.layer_norm
 
 # Values made from nothing lie where the image lies, in its precision, wherever the file is moved.
 FACTORIES = {aten.zeros: aten.new_zeros, aten.ones: aten.new_ones, aten.full: aten.new_full}
-LIKE_ITS_INPUT = (*FACTORIES.values(), aten.zeros_like, aten.ones_like, aten.full_like)
 PLACEMENT = ("device", "layout", "pin_memory", "memory_format")
 
 TRAINING_NORMS = (aten._native_batch_norm_legit, aten._native_batch_norm_legit_functional)
@@ -164,7 +163,7 @@ class _Copy:
             op, args, kwargs = aten.leaky_relu, (args[0], sum((*args[1:3], 1 / 8, 1 / 3)[:2]) / 2), {}
         if op in FACTORIES and any(isinstance(length, fx.Node) for length in args[0]):
             op, args = FACTORIES[op], (self.image, *args)
-        if op in LIKE_ITS_INPUT and kwargs.get("dtype") == args[0].meta["val"].dtype:
+        if op in MADE_LIKE and kwargs.get("dtype") == args[0].meta["val"].dtype:
             kwargs = {name: value for name, value in kwargs.items() if name != "dtype"}
         kwargs = {name: value for name, value in kwargs.items() if name not in PLACEMENT}
         new = self.graph.call_function(op, args, kwargs)

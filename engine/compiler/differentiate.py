@@ -12,17 +12,18 @@ from torch import Tensor, fx
 from ..errors import CompileError
 from ..listing.layers import active_nodes, reached_nodes
 from ..listing.program import Program, aten, op_name, place
-from ..rules.pages import ACTIVATIONS, VJPS
+from ..rules import kinds
+from ..rules.pages import KINDS, VJPS, ops_of
 from ..rules.policies import GATES, Coverage
 from ..rules.resampling import INTERPOLATIONS
 
-# Calls that bend and are no activations: some weigh other values, some choose between them.
-PLAIN = (
-    aten.sigmoid, aten.hardsigmoid, aten.tanh, aten.softmax, aten.log_softmax, aten.log_sigmoid, aten.glu,
-    aten.scaled_dot_product_attention, aten.abs, aten.where, aten.maximum, aten.minimum, aten.clamp,
-    aten.clamp_min, aten.hardshrink, aten.softshrink, aten.erf, aten.sin, aten.cos, aten.atan,
-)  # fmt: skip
-COMPARISONS = (aten.gt, aten.ge, aten.lt, aten.le, aten.sign)
+# Calls that bend and are no activations: some weigh other values, some choose between them. A normalisation and a
+# pooling are no such calls: what they do is known by their names.
+PLAIN = ops_of(
+    kinds.SQUASH, kinds.SOFTMAX, kinds.ATTENTION, kinds.CLAMP, kinds.ELEMENTWISE, kinds.FLAT, kinds.CHOICE
+)
+# These return truth values and have no rule, hence no kind.
+COMPARISONS = frozenset({aten.gt, aten.ge, aten.lt, aten.le, aten.eq, aten.ne})
 
 # What a rule may write as an operator or a method of a tensor, and the op it stands for.
 OPERATORS = {
@@ -59,7 +60,7 @@ class Recorder(fx.proxy.GraphAppendingTracer):
     def __init__(self, program: Program, gate: str) -> None:
         super().__init__(program.graph)
         self.program, self.gate = program, gate
-        self.restored: int | None = None
+        self.unfolded: int | None = None
         self.fake_mode = program.image.meta["val"].fake_mode
 
     def proxy(self, node: fx.Node) -> Value:
@@ -77,16 +78,16 @@ class Recorder(fx.proxy.GraphAppendingTracer):
             with self.fake_mode:
                 self.program.results[key] = _result(target, *arguments)
         node.meta.update(val=self.program.results[key], gate=self.gate)
-        if self.restored is not None:
-            node.meta["restores"] = self.restored
+        if self.unfolded is not None:
+            node.meta["restores"] = self.unfolded
         return node
 
     @contextmanager
-    def restoring(self, layer: int) -> Iterator[None]:
+    def unfolding(self, layer: int) -> Iterator[None]:
         """What is written meanwhile gives a layer its value back, and is needed where somebody reads that."""
-        self.restored = layer
+        self.unfolded = layer
         yield
-        self.restored = None
+        self.unfolded = None
 
     def create_arg(self, a: Any) -> Any:
         """A symbolic size becomes the node that computes it."""
@@ -136,8 +137,8 @@ def coverage(program: Program) -> Coverage:
     found = Coverage()
     reached = reached_nodes(program)
     for node in program.needed([program.logits]):
-        if node in reached and (kind := ACTIVATIONS.get(node.target)):
-            counts = found.rectifiers if kind == "rectifier" else found.smooth
+        if node in reached and (kind := KINDS.get(node.target)) in kinds.ACTIVATIONS:
+            counts = found.rectifiers if kind == kinds.RECTIFIER else found.smooth
         elif _bends(node) and not reached.isdisjoint(node.all_input_nodes):
             counts = found.plain
         else:
@@ -149,7 +150,7 @@ def coverage(program: Program) -> Coverage:
 def _bends(node: fx.Node) -> bool:
     # Of two values a maximum chooses as `maximum` does; along an axis it is a pooling, and returns places too.
     chooses = node.target in (aten.max, aten.min) and isinstance(node.meta["val"], Tensor)
-    return chooses or node.target in PLAIN + COMPARISONS
+    return chooses or node.target in PLAIN | COMPARISONS
 
 
 def differentiate(program: Program, gate: str, wanted: Iterable[fx.Node]) -> dict[fx.Node, fx.Node]:
@@ -182,7 +183,7 @@ def differentiate(program: Program, gate: str, wanted: Iterable[fx.Node]) -> dic
         rule = VJPS[node.target]
         y = recorder.proxy(node)
         try:
-            if kind := ACTIVATIONS.get(node.target):
+            if (kind := KINDS[node.target]) in kinds.ACTIVATIONS:
                 shares = GATES[gate](rule, kind, ct, y, *values[0], **values[1])
             else:
                 shares = rule(ct, y, *values[0], **values[1])

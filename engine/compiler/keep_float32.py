@@ -11,14 +11,18 @@ from math import prod
 
 from torch import Tensor, fx
 
-from ..listing.layers import PRODUCTS, active_nodes
+from ..listing.layers import active_nodes
 from ..listing.program import Program, aten
+from ..rules import kinds
+from ..rules.pages import ops_of
 
 SHARE = 0.06  # of all multiplications
-ENDS = (*PRODUCTS, aten.linear, aten.einsum, aten.conv1d, aten.conv3d)  # what ends it, whatever its share
+IN_2D = (aten.conv2d, aten.conv_transpose2d)  # convolutions of images, whose multiplications are counted
+# What ends the stem, whatever its share: all products but those of images with kernels.
+ENDS = ops_of(kinds.ATTENTION, kinds.MATMUL, kinds.DENSE, kinds.CONVOLUTION) - {*IN_2D}
 
 
-def keep_stem(program: Program) -> None:
+def keep_first_calls(program: Program) -> None:
     """Cast what the first calls, or the image, hand on to the precision of the constant `precision`.
 
     As long as all is in one precision, such a cast is nothing. `program.stem` holds the calls.
@@ -89,7 +93,7 @@ def _shares(node: fx.Node, active: set[fx.Node], stem: list[fx.Node]) -> bool:
 
 def _multiplications(node: fx.Node) -> int:
     """Of one image, in a convolution or a linear layer."""
-    if node.target not in (aten.conv2d, aten.conv_transpose2d, aten.linear):
+    if node.target not in (*IN_2D, aten.linear):
         return 0
     x, weight, y = node.args[0].meta["val"], node.args[1].meta["val"], node.meta["val"]  # type: ignore[union-attr]
     places = x if node.target is aten.conv_transpose2d else y

@@ -1,4 +1,4 @@
-"""The passes in order: capture, fold, keep the stem, differentiate, give folded layers back, evaluate constants,
+"""The passes in order: capture, fold, keep the first calls in float32, differentiate, unfold, evaluate constants,
 prune, check."""
 
 import operator
@@ -17,7 +17,7 @@ from .capture import capture
 from .differentiate import Recorder, coverage, differentiate
 from .fold_constants import evaluate_constants
 from .fold_norms import fold_batch_norm
-from .keep_float32 import keep_stem
+from .keep_float32 import keep_first_calls
 from .pooled import pooled_layer
 
 
@@ -57,11 +57,11 @@ def compile_program(
         chosen = choose_methods(methods, absent)
         found = coverage(program)
         folded = fold_batch_norm(program)
-        keep_stem(program)
+        keep_first_calls(program)
         _seed(program)
         for gate in gates_of(chosen):
             _backward_half(program, gate, gate in gates_at_image(chosen))
-        program.primals = [_given_back(program, index) for index in range(len(program.layers))]
+        program.primals = [_unfolded(program, index) for index in range(len(program.layers))]
         evaluate_constants(program)
         program.prune()
         _name_values(program)
@@ -84,7 +84,7 @@ def _backward_half(program: Program, gate: str, to_image: bool) -> None:
     cotangents = []
     for index, layer in enumerate(program.layers):
         ct = recorder.proxy(found[layer.node])
-        with recorder.restoring(index):
+        with recorder.unfolding(index):
             if layer.scale is not None:
                 ct = aten.mul(ct, recorder.proxy(layer.scale))
             if layer.axes is not None:
@@ -93,12 +93,12 @@ def _backward_half(program: Program, gate: str, to_image: bool) -> None:
     program.cotangents[gate] = cotangents
 
 
-def _given_back(program: Program, index: int) -> fx.Node:
+def _unfolded(program: Program, index: int) -> fx.Node:
     """The primal of a layer as [N, C, H, W]; behind a folded BatchNorm, (folded - shift) / scale."""
     layer = program.layers[index]
     recorder = Recorder(program, "")
     primal = recorder.proxy(layer.node)
-    with recorder.restoring(index):
+    with recorder.unfolding(index):
         if layer.scale is not None and layer.shift is not None:
             primal = aten.div(aten.sub(primal, recorder.proxy(layer.shift)), recorder.proxy(layer.scale))
         if layer.axes is not None:

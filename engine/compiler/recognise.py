@@ -10,24 +10,26 @@ import torch
 from torch import Tensor, fx
 
 from ..listing.program import Program, aten
+from ..rules import kinds
+from ..rules.pages import ops_of
 
 GRID = torch.cat([torch.arange(-360, 361).double() / 40, torch.tensor([-40.0, 40.0]).double()])
 CHAIN = 12  # calls of a spelling, at most
 
+# Activations with one argument that are left as they stand: they may be steps of a spelling, and are none.
 NAMES = (
     aten.relu, aten.relu6, aten.hardtanh, aten.silu, aten.gelu, aten.hardswish, aten.mish, aten.softplus, aten.elu,
     aten.leaky_relu, aten.hardsigmoid, aten.sigmoid, aten.tanh,
 )  # fmt: skip
-STEPS = (
-    *NAMES, aten.mul, aten.add, aten.sub, aten.rsub, aten.div, aten.neg, aten.reciprocal, aten.exp, aten.log,
-    aten.log1p, aten.pow, aten.square, aten.sqrt, aten.abs, aten.sign, aten.erf, aten.clamp, aten.clamp_min,
-    aten.clamp_max, aten.where, aten.maximum, aten.minimum, aten.max, aten.min, aten.threshold, aten.gt, aten.lt,
-    aten.ge, aten.le, aten.ne, aten.zeros_like, aten.ones_like, aten.full_like, aten._to_copy, aten.to,
-    aten.log_sigmoid,
-)  # fmt: skip
+# What a chain may be made of: these, and what computes each number by itself.
+STEPS = {
+    *NAMES, *ops_of(kinds.SUM, kinds.PRODUCT, kinds.ELEMENTWISE, kinds.CLAMP, kinds.CHOICE, kinds.FLAT),
+    aten.max, aten.min, aten.threshold, aten.gt, aten.lt, aten.ge, aten.le, aten.ne, aten.zeros_like,
+    aten.ones_like, aten.full_like, aten._to_copy, aten.to,
+}  # fmt: skip
 
 # What a chain may turn out to be: an op, its arguments beside x, and its options.
-ACTIVATIONS: tuple[tuple[Any, tuple[Any, ...], dict[str, Any]], ...] = (
+SPELT: tuple[tuple[Any, tuple[Any, ...], dict[str, Any]], ...] = (
     (aten.relu, (), {}),
     (aten.hardtanh, (0.0, 6.0), {}),
     (aten.silu, (), {}),
@@ -113,7 +115,7 @@ def _on_grid(program: Program, chain: list[fx.Node], root: fx.Node) -> Tensor | 
 
 
 def _compare(values: Tensor) -> tuple[Any, tuple[Any, ...], dict[str, Any]] | None:
-    for op, arguments, options in ACTIVATIONS:
+    for op, arguments, options in SPELT:
         if _equal(values, op(GRID, *arguments, **options)):
             return op, arguments, options
     slope = -float(values[GRID == -1])

@@ -7,15 +7,21 @@ from math import prod
 
 from torch import Tensor, fx
 
+from ..rules import kinds
+from ..rules.pages import ops_of
 from ..text import nearest
-from .axes import CUTS, PERMUTES, RESHAPES, Axes, is_pixels, map_shape, recipe, trace_axes
+from .axes import Axes, is_pixels, map_shape, recipe
 from .program import Layer, Program, aten, op_name
+from .trace import trace_axes
 
-# Calls whose result does not change with the values that they are given.
-FLAT = (aten.detach, aten.new_zeros, aten.new_ones, aten.new_full, aten.zeros_like, aten.ones_like, aten.full_like)
-PRODUCTS = (aten.scaled_dot_product_attention, aten.matmul, aten.bmm)
-MIXING = (*PRODUCTS, aten.einsum, aten.softmax)
-MOVES = (*RESHAPES, *PERMUTES, *CUTS, aten.roll)
+# Values made like another, whose numbers they do not read: such calls have no rule, hence no kind.
+MADE_LIKE = (aten.new_zeros, aten.new_ones, aten.new_full, aten.zeros_like, aten.ones_like, aten.full_like)
+# Calls whose result does not change with the values that they are given, as far as a derivative goes.
+CONSTANT = (aten.detach, *MADE_LIKE)
+MIXING = ops_of(kinds.ATTENTION, kinds.MATMUL, kinds.SOFTMAX)
+# Products of which each row of the first operand has a row of the result; an einsum's letters say what its has.
+PRODUCTS = ops_of(kinds.ATTENTION, kinds.MATMUL) - {aten.einsum}
+MOVES = ops_of(kinds.RESHAPE, kinds.PERMUTE, kinds.CUT, kinds.ROLL)
 
 
 def active_nodes(program: Program) -> list[fx.Node]:
@@ -38,7 +44,7 @@ def reached_nodes(program: Program) -> set[fx.Node]:
     """The values that change with the image, whoever reads them, up to where nothing differentiable goes on."""
     reached = {program.image}
     for node in program.graph.nodes:
-        if _is_value(node) and node.target not in FLAT and not reached.isdisjoint(node.all_input_nodes):
+        if _is_value(node) and node.target not in CONSTANT and not reached.isdisjoint(node.all_input_nodes):
             reached.add(node)
     return reached
 

@@ -2,42 +2,43 @@
 
 import math
 
-from .registry import aten, defvjp, unbroadcast
+from . import kinds
+from .registry import aten, defvjp, scalar, unbroadcast
 
 
-@defvjp(aten.add)
+@defvjp(aten.add, kind=kinds.SUM)
 def add_vjp(ct, y, self, other, alpha=1):
     """To both, summed over what was broadcast."""
     return unbroadcast(ct, self), unbroadcast(ct if alpha == 1 else ct * alpha, other)
 
 
-@defvjp(aten.sub)
+@defvjp(aten.sub, kind=kinds.SUM)
 def sub_vjp(ct, y, self, other, alpha=1):
     """To the left, and negated to the right."""
     return unbroadcast(ct, self), unbroadcast(ct * -alpha, other)
 
 
-@defvjp(aten.mul)
+@defvjp(aten.mul, kind=kinds.PRODUCT)
 def mul_vjp(ct, y, self, other):
     """Each factor gets the other."""
     return unbroadcast(ct * other, self), unbroadcast(ct * self, other)
 
 
-@defvjp(aten.div)
+@defvjp(aten.div, kind=kinds.PRODUCT)
 def div_vjp(ct, y, self, other):
     """1 / b to the left, -y / b to the right."""
     left = ct / other
     return unbroadcast(left, self), unbroadcast(left * y * -1, other)
 
 
-@defvjp(aten.addcmul)
+@defvjp(aten.addcmul, kind=kinds.PRODUCT)
 def addcmul_vjp(ct, y, self, tensor1, tensor2, value=1):
     """As a sum and a product."""
     first, second = mul_vjp(ct if value == 1 else ct * value, y, tensor1, tensor2)
     return unbroadcast(ct, self), first, second
 
 
-@defvjp(aten.mean)
+@defvjp(aten.mean, kind=kinds.REDUCTION)
 def mean_vjp(ct, y, self, dim=None, keepdim=False, dtype=None):
     """An equal share to each element."""
     _one_image(dim, "a mean")
@@ -45,14 +46,14 @@ def mean_vjp(ct, y, self, dim=None, keepdim=False, dtype=None):
     return (aten.expand(_with_dims(ct / count, self, dim), self.shape),)
 
 
-@defvjp(aten.sum)
+@defvjp(aten.sum, kind=kinds.REDUCTION)
 def sum_vjp(ct, y, self, dim=None, keepdim=False, dtype=None):
     """The whole to each element."""
     _one_image(dim, "a sum")
     return (aten.expand(_with_dims(ct, self, dim), self.shape),)
 
 
-@defvjp(aten.var)
+@defvjp(aten.var, kind=kinds.REDUCTION)
 def var_vjp(ct, y, self, dim=None, unbiased=True, keepdim=False, correction=None):
     """2 (x - mean) / (n - 1), or / n."""
     _one_image(dim, "a variance")
@@ -63,98 +64,42 @@ def var_vjp(ct, y, self, dim=None, unbiased=True, keepdim=False, correction=None
     return (centred * _with_dims(ct, self, dims) * (2 / count),)
 
 
-@defvjp(aten.std)
+@defvjp(aten.std, kind=kinds.REDUCTION)
 def std_vjp(ct, y, self, dim=None, unbiased=True, keepdim=False, correction=None):
     """As the variance, / (2 y); zero where all are equal."""
     half = ct / aten.clamp_min(y * 2, 1e-300) * (y > 0)
     return var_vjp(half, y, self, dim, unbiased, keepdim, correction)
 
 
-@defvjp(aten.neg)
-def neg_vjp(ct, y, self):
-    """-1."""
-    return (ct * -1,)
+scalar(aten.neg, lambda ct, y, x: ct * -1, kind=kinds.SUM)
+scalar(aten.exp, lambda ct, y, x: ct * y)
+scalar(aten.sqrt, lambda ct, y, x: ct / (y * 2))
+scalar(aten.rsqrt, lambda ct, y, x: ct * y * y * y * -0.5)
+scalar(aten.log, lambda ct, y, x: ct / x)
+scalar(aten.log1p, lambda ct, y, x: ct / (x + 1))
+scalar(aten.square, lambda ct, y, x: ct * x * 2)
+scalar(aten.reciprocal, lambda ct, y, x: ct * y * y * -1)
 
 
-@defvjp(aten.exp)
-def exp_vjp(ct, y, self):
-    """y."""
-    return (ct * y,)
-
-
-@defvjp(aten.sqrt)
-def sqrt_vjp(ct, y, self):
-    """1 / (2 y)."""
-    return (ct / (y * 2),)
-
-
-@defvjp(aten.rsqrt)
-def rsqrt_vjp(ct, y, self):
-    """-y³ / 2."""
-    return (ct * y * y * y * -0.5,)
-
-
-@defvjp(aten.log)
-def log_vjp(ct, y, self):
-    """1 / x."""
-    return (ct / self,)
-
-
-@defvjp(aten.log1p)
-def log1p_vjp(ct, y, self):
-    """1 / (1 + x)."""
-    return (ct / (self + 1),)
-
-
-@defvjp(aten.square)
-def square_vjp(ct, y, self):
-    """2 x."""
-    return (ct * self * 2,)
-
-
-@defvjp(aten.reciprocal)
-def reciprocal_vjp(ct, y, self):
-    """-y²."""
-    return (ct * y * y * -1,)
-
-
-@defvjp(aten.rsub)
+@defvjp(aten.rsub, kind=kinds.SUM)
 def rsub_vjp(ct, y, self, other, alpha=1):
     """Of b - α a: -α to a, 1 to b."""
     return unbroadcast(ct * -alpha, self), unbroadcast(ct, other)
 
 
-@defvjp(aten.sin)
-def sin_vjp(ct, y, self):
-    """cos x."""
-    return (ct * aten.cos(self),)
+scalar(aten.sin, lambda ct, y, x: ct * aten.cos(x))
+scalar(aten.cos, lambda ct, y, x: ct * aten.sin(x) * -1)
+scalar(aten.atan, lambda ct, y, x: ct / (x * x + 1))
+scalar(aten.erf, lambda ct, y, x: ct * aten.exp(x * x * -1) * (2 / math.sqrt(math.pi)))  # 2 / sqrt(π) e^(-x²)
 
 
-@defvjp(aten.cos)
-def cos_vjp(ct, y, self):
-    """-sin x."""
-    return (ct * aten.sin(self) * -1,)
-
-
-@defvjp(aten.atan)
-def atan_vjp(ct, y, self):
-    """1 / (1 + x²)."""
-    return (ct / (self * self + 1),)
-
-
-@defvjp(aten.erf)
-def erf_vjp(ct, y, self):
-    """2 / sqrt(π) e^(-x²)."""
-    return (ct * aten.exp(self * self * -1) * (2 / math.sqrt(math.pi)),)
-
-
-@defvjp(aten.cumsum)
+@defvjp(aten.cumsum, kind=kinds.CUMULATION)
 def cumsum_vjp(ct, y, self, dim, dtype=None):
     """The sum over all that come after."""
     return (aten.flip(aten.cumsum(aten.flip(ct, [dim]), dim), [dim]),)
 
 
-@defvjp(aten.pow)
+@defvjp(aten.pow, kind=kinds.ELEMENTWISE)
 def pow_vjp(ct, y, self, exponent):
     """n x^(n-1), for a number n."""
     if not isinstance(exponent, (int, float)):
@@ -162,7 +107,7 @@ def pow_vjp(ct, y, self, exponent):
     return (ct * aten.pow(self, exponent - 1) * exponent,)
 
 
-@defvjp(aten.clamp)
+@defvjp(aten.clamp, kind=kinds.CLAMP)
 def clamp_vjp(ct, y, self, min=None, max=None):
     """Pass strictly between the ends."""
     for bound, inside in ((min, aten.gt), (max, aten.lt)):
@@ -171,19 +116,19 @@ def clamp_vjp(ct, y, self, min=None, max=None):
     return (ct,)
 
 
-@defvjp(aten.clamp_min)
+@defvjp(aten.clamp_min, kind=kinds.CLAMP)
 def clamp_min_vjp(ct, y, self, min):
     """Pass strictly above the end."""
     return clamp_vjp(ct, y, self, min)
 
 
-@defvjp(aten.clamp_max)
+@defvjp(aten.clamp_max, kind=kinds.CLAMP)
 def clamp_max_vjp(ct, y, self, max):
     """Pass strictly below the end."""
     return clamp_vjp(ct, y, self, None, max)
 
 
-@defvjp(aten.linalg_vector_norm)
+@defvjp(aten.linalg_vector_norm, kind=kinds.REDUCTION)
 def vector_norm_vjp(ct, y, self, ord=2, dim=None, keepdim=False, dtype=None):
     """x / ‖x‖, zero where the norm is."""
     if ord != 2 or dim is None:
@@ -192,7 +137,7 @@ def vector_norm_vjp(ct, y, self, ord=2, dim=None, keepdim=False, dtype=None):
     return (self * share,)
 
 
-@defvjp(aten.amax, aten.amin)
+@defvjp(aten.amax, aten.amin, kind=kinds.EXTREME)
 def amax_vjp(ct, y, self, dim=(), keepdim=False):
     """Shared evenly among the elements that won."""
     _one_image(dim, "an extreme")

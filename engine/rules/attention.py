@@ -4,10 +4,11 @@ import math
 
 import torch
 
+from . import kinds
 from .registry import aten, defvjp, unbroadcast
 
 
-@defvjp(aten.matmul)
+@defvjp(aten.matmul, kind=kinds.MATMUL)
 def matmul_vjp(ct, y, self, other):
     """ct B^T to the left, A^T ct to the right."""
     if len(self.shape) < 2 or len(other.shape) < 2:
@@ -17,13 +18,13 @@ def matmul_vjp(ct, y, self, other):
     return unbroadcast(left, self), unbroadcast(right, other)
 
 
-@defvjp(aten.bmm)
+@defvjp(aten.bmm, kind=kinds.MATMUL)
 def bmm_vjp(ct, y, self, mat2):
     """As matmul."""
     return matmul_vjp(ct, y, self, mat2)
 
 
-@defvjp(aten.einsum)
+@defvjp(aten.einsum, kind=kinds.MATMUL)
 def einsum_vjp(ct, y, equation, tensors, path=None):
     """The same sum, with the operand's letters and the result's exchanged."""
     inputs, _, output = equation.replace(" ", "").partition("->")
@@ -36,7 +37,7 @@ def einsum_vjp(ct, y, equation, tensors, path=None):
     return ([aten.einsum(f"{output},{b}->{a}", [ct, right]), aten.einsum(f"{output},{a}->{b}", [ct, left])],)
 
 
-@defvjp(aten.scaled_dot_product_attention)
+@defvjp(aten.scaled_dot_product_attention, kind=kinds.ATTENTION)
 def attention_vjp(
     ct, y, query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False
 ):

@@ -1,29 +1,30 @@
 """The rules of ops that choose between values, or reorder them by size. See `registry` for what a rule is."""
 
-from .registry import aten, defvjp, unbroadcast
+from . import kinds
+from .registry import aten, defvjp, scalar, unbroadcast
 
 
-@defvjp(aten.where)
+@defvjp(aten.where, kind=kinds.CHOICE)
 def where_vjp(ct, y, condition, self, other):
     """To the side that was chosen."""
     return None, unbroadcast(aten.where(condition, ct, 0), self), unbroadcast(aten.where(condition, 0, ct), other)
 
 
-@defvjp(aten.maximum)
+@defvjp(aten.maximum, kind=kinds.CHOICE)
 def maximum_vjp(ct, y, self, other):
     """To the larger; half to each of two equals."""
     half = aten.eq(self, other) * 0.5
     return unbroadcast(ct * (half + (self > other)), self), unbroadcast(ct * (half + aten.lt(self, other)), other)
 
 
-@defvjp(aten.minimum)
+@defvjp(aten.minimum, kind=kinds.CHOICE)
 def minimum_vjp(ct, y, self, other):
     """To the smaller; half to each of two equals."""
     half = aten.eq(self, other) * 0.5
     return unbroadcast(ct * (half + aten.lt(self, other)), self), unbroadcast(ct * (half + (self > other)), other)
 
 
-@defvjp(aten.max)
+@defvjp(aten.max, kind=kinds.EXTREME)
 def max_vjp(ct, y, self, dim=None, keepdim=False):
     """Of two values as `maximum`; along an axis to the element that won."""
     if hasattr(dim, "shape"):
@@ -31,7 +32,7 @@ def max_vjp(ct, y, self, dim=None, keepdim=False):
     return _to_the_chosen(ct, y, self, dim, keepdim)
 
 
-@defvjp(aten.min)
+@defvjp(aten.min, kind=kinds.EXTREME)
 def min_vjp(ct, y, self, dim=None, keepdim=False):
     """Of two values as `minimum`; along an axis to the element that won."""
     if hasattr(dim, "shape"):
@@ -39,43 +40,40 @@ def min_vjp(ct, y, self, dim=None, keepdim=False):
     return _to_the_chosen(ct, y, self, dim, keepdim)
 
 
-@defvjp(aten.sort)
+@defvjp(aten.sort, kind=kinds.REORDER)
 def sort_vjp(ct, y, self, dim=-1, descending=False):
     """Each back to where it came from."""
     return _to_the_chosen(ct, y, self, dim, True)
 
 
-@defvjp(aten.topk)
+@defvjp(aten.topk, kind=kinds.REORDER)
 def topk_vjp(ct, y, self, k, dim=-1, largest=True, sorted=True):
     """Each back to where it came from, zero to the others."""
     return _to_the_chosen(ct, y, self, dim, True)
 
 
-@defvjp(aten.abs)
-def abs_vjp(ct, y, self):
-    """The sign."""
-    return (ct * aten.sgn(self),)
+scalar(aten.abs, lambda ct, y, x: ct * aten.sgn(x))
 
 
-@defvjp(aten.sign, aten.floor, aten.round)
+@defvjp(aten.sign, aten.floor, aten.round, kind=kinds.FLAT)
 def flat_vjp(ct, y, self):
     """Zero: flat wherever there is a slope."""
     return (aten.zeros_like(self),)
 
 
-@defvjp(aten.gather)
+@defvjp(aten.gather, kind=kinds.REORDER)
 def gather_vjp(ct, y, self, dim, index, sparse_grad=False):
     """Added up where it was read."""
     return aten.scatter_add(aten.zeros_like(self), dim, index, ct), None
 
 
-@defvjp(aten.index_select)
+@defvjp(aten.index_select, kind=kinds.REORDER)
 def index_select_vjp(ct, y, self, dim, index):
     """Added up where it was read."""
     return aten.index_add(aten.zeros_like(self), dim, index, ct), None
 
 
-@defvjp(aten.index)
+@defvjp(aten.index, kind=kinds.REORDER)
 def index_vjp(ct, y, self, indices):
     """Added up where it was read."""
     return aten.index_put(aten.zeros_like(self), indices, ct, True), None

@@ -1,15 +1,16 @@
 """The rules of linear maps. See `registry` for what a rule is."""
 
+from . import kinds
 from .registry import aten, defvjp, each
 
 
-@defvjp(aten.conv1d, aten.conv3d)
+@defvjp(aten.conv1d, aten.conv3d, kind=kinds.CONVOLUTION)
 def conv_vjp(ct, y, input, weight, bias=None, stride=(1,), padding=(0,), dilation=(1,), groups=1):
     """As conv2d."""
     return conv2d_vjp(ct, y, input, weight, bias, stride, padding, dilation, groups)
 
 
-@defvjp(aten.conv2d)
+@defvjp(aten.conv2d, kind=kinds.CONVOLUTION)
 def conv2d_vjp(ct, y, input, weight, bias=None, stride=(1,), padding=(0,), dilation=(1,), groups=1):
     """The adjoint of a convolution is the transposed convolution with the same kernel."""
     size, kernel = input.shape[2:], weight.shape[2:]
@@ -32,7 +33,7 @@ def conv2d_vjp(ct, y, input, weight, bias=None, stride=(1,), padding=(0,), dilat
     return out, None, None
 
 
-@defvjp(aten.conv_transpose2d)
+@defvjp(aten.conv_transpose2d, kind=kinds.CONVOLUTION)
 def conv_transpose2d_vjp(
     ct, y, input, weight, bias=None, stride=(1,), padding=(0,), output_padding=(0,), groups=1, dilation=(1,)
 ):
@@ -40,7 +41,7 @@ def conv_transpose2d_vjp(
     return aten.conv2d(ct, weight, None, stride, padding, dilation, groups), None, None
 
 
-@defvjp(aten.linear)
+@defvjp(aten.linear, kind=kinds.DENSE)
 def linear_vjp(ct, y, input, weight, bias=None):
     """x W^T + b, backwards: ct W."""
     return aten.matmul(ct, weight), None, None

@@ -1,9 +1,10 @@
 """The rules of normalisations, in evaluation. See `registry` for what a rule is."""
 
+from . import kinds
 from .registry import aten, defvjp
 
 
-@defvjp(aten.batch_norm)
+@defvjp(aten.batch_norm, kind=kinds.NORM)
 def batch_norm_vjp(ct, y, input, weight, bias, running_mean, running_var, training, momentum, eps, cudnn_enabled):
     """In evaluation BatchNorm is affine: multiply by weight / sqrt(running_var + eps)."""
     scale = aten.rsqrt(running_var + eps)
@@ -12,7 +13,7 @@ def batch_norm_vjp(ct, y, input, weight, bias, running_mean, running_var, traini
     return ct * aten.reshape(scale, [1, -1] + [1] * (len(input.shape) - 2)), None, None, None, None
 
 
-@defvjp(aten.native_layer_norm)
+@defvjp(aten.native_layer_norm, kind=kinds.NORM)
 def native_layer_norm_vjp(ct, y, input, normalized_shape, weight, bias, eps):
     """Project out the mean and the direction of the normalised value, divide by the deviation."""
     only_input = [True, False, False]
@@ -20,13 +21,13 @@ def native_layer_norm_vjp(ct, y, input, normalized_shape, weight, bias, eps):
     return grads[0], None, None
 
 
-@defvjp(aten.group_norm)
+@defvjp(aten.group_norm, kind=kinds.NORM)
 def group_norm_vjp(ct, y, input, num_groups, weight=None, bias=None, eps=1e-5, cudnn_enabled=True):
     """As LayerNorm, over the channels and pixels of a group."""
     return _standardised(ct, input, num_groups, weight, eps), None, None
 
 
-@defvjp(aten.instance_norm)
+@defvjp(aten.instance_norm, kind=kinds.NORM)
 def instance_norm_vjp(
     ct, y, input, weight, bias, running_mean, running_var, use_input_stats, momentum, eps, cudnn_enabled
 ):

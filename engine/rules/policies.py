@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from .kinds import RECTIFIER
+
 aten = torch.ops.aten
 
 Gate = Callable[..., Any]
@@ -36,9 +38,6 @@ def guided(rule: Callable[..., Any], kind: str, ct: Any, y: Any, x: Any, *args: 
 
 
 GATES: dict[str, Gate] = {gate.__name__: gate for gate in (gradient, deconvnet, guided)}
-
-RECTIFIER = "rectifier"
-SMOOTH = "smooth"
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,23 @@
 """The rules of pooling. See `registry` for what a rule is."""
 
+from . import kinds
 from .registry import aten, defvjp, each
 
 
-@defvjp(aten.max_pool2d_with_indices)
+@defvjp(aten.max_pool2d_with_indices, kind=kinds.MAX_POOL)
 def max_pool2d_vjp(ct, y, self, kernel_size, stride=(), padding=(0, 0), dilation=(1, 1), ceil_mode=False):
     """Route each cotangent to the pixel that won."""
     window = (kernel_size, list(stride), list(padding), list(dilation), ceil_mode)
     return (aten.max_pool2d_with_indices_backward(ct[0], self, *window, y[1]),)
 
 
-@defvjp(aten.adaptive_max_pool2d)
+@defvjp(aten.adaptive_max_pool2d, kind=kinds.MAX_POOL)
 def adaptive_max_pool2d_vjp(ct, y, self, output_size):
     """Route each cotangent to the pixel that won."""
     return (aten.adaptive_max_pool2d_backward(ct[0], self, y[1]),)
 
 
-@defvjp(aten.avg_pool2d)
+@defvjp(aten.avg_pool2d, kind=kinds.AVERAGE_POOL)
 def avg_pool2d_vjp(
     ct,
     y,
@@ -33,7 +34,7 @@ def avg_pool2d_vjp(
     return (aten.avg_pool2d_backward(ct, self, *window),)
 
 
-@defvjp(aten.avg_pool1d)
+@defvjp(aten.avg_pool1d, kind=kinds.AVERAGE_POOL)
 def avg_pool1d_vjp(ct, y, self, kernel_size, stride=(), padding=(0,), ceil_mode=False, count_include_pad=True):
     """As avg_pool2d, on one row."""
     window = ([1, *each(w, 1)] if w else [] for w in (kernel_size, stride))
@@ -43,7 +44,7 @@ def avg_pool1d_vjp(ct, y, self, kernel_size, stride=(), padding=(0,), ceil_mode=
     return (aten.squeeze(out, 2),)
 
 
-@defvjp(aten.avg_pool3d)
+@defvjp(aten.avg_pool3d, kind=kinds.AVERAGE_POOL)
 def avg_pool3d_vjp(
     ct,
     y,
@@ -60,7 +61,7 @@ def avg_pool3d_vjp(
     return (aten.avg_pool3d_backward(ct, self, *window),)
 
 
-@defvjp(aten.adaptive_avg_pool2d)
+@defvjp(aten.adaptive_avg_pool2d, kind=kinds.AVERAGE_POOL)
 def adaptive_avg_pool2d_vjp(ct, y, self, output_size):
     """An equal share to each pixel of the bin; one bin needs no kernel of its own."""
     if list(y.shape[-2:]) == [1, 1]:

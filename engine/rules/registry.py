@@ -12,31 +12,51 @@ from typing import Any
 
 import torch
 
+from . import kinds
+
 aten = torch.ops.aten
 
 
 Rule = Callable[..., tuple[Any, ...]]
 
-
 VJPS: dict[Any, Rule] = {}
+KINDS: dict[Any, str] = {}  # op -> what it is, one of `kinds`
 
 
-ACTIVATIONS: dict[Any, str] = {}  # op -> RECTIFIER or SMOOTH: the ops that a gate acts on
+def defvjp(*ops: Any, kind: str | None = None) -> Callable[[Rule], Rule]:
+    """Register a rule for `ops`. `kind` says what they are, a name of `kinds`; ops of several kinds that share a
+    rule take one decorator per kind.
 
-
-def defvjp(*ops: Any, activation: str | None = None) -> Callable[[Rule], Rule]:
-    """Register a rule for `ops`; `activation` says that gates act on it, and how it behaves below zero."""
+    Raises TypeError without a kind, ValueError for one that is not known or an op that has a rule.
+    """
+    if kind is None:
+        raise TypeError(f"{', '.join(map(str, ops))}: say what it is, kind=..., a name of engine/rules/kinds.py")
+    if kind not in kinds.ALL:
+        raise ValueError(f"no kind is called {kind!r}; engine/rules/kinds.py has {', '.join(sorted(kinds.ALL))}")
 
     def register(rule: Rule) -> Rule:
         for op in ops:
             if op in VJPS:
                 raise ValueError(f"{op} has a rule already: {VJPS[op].__name__}")
-            VJPS[op] = rule
-            if activation:
-                ACTIVATIONS[op] = activation
+            VJPS[op], KINDS[op] = rule, kind
         return rule
 
     return register
+
+
+def scalar(op: Any, pull: Callable[[Any, Any, Any], Any], *, kind: str = kinds.ELEMENTWISE) -> Rule:
+    """Register the rule of a function of each number by itself: (ct, y, x) -> the cotangent of x."""
+
+    def rule(ct, y, self):
+        return (pull(ct, y, self),)
+
+    rule.__name__ = rule.__qualname__ = f"{op.__name__}_vjp"
+    return defvjp(op, kind=kind)(rule)
+
+
+def ops_of(*wanted: str) -> frozenset[Any]:
+    """The ops of these kinds. Ask after `pages` was imported, which registers all of them."""
+    return frozenset(op for op, kind in KINDS.items() if kind in wanted)
 
 
 def unbroadcast(ct, x):

@@ -3,47 +3,48 @@
 See `registry` for what a rule is.
 """
 
+from . import kinds
 from .registry import aten, defvjp, unbroadcast
 
 
-@defvjp(aten.reshape, aten.view, aten.flatten, aten.unflatten, aten.squeeze, aten.unsqueeze)
+@defvjp(aten.reshape, aten.view, aten.flatten, aten.unflatten, aten.squeeze, aten.unsqueeze, kind=kinds.RESHAPE)
 def reshape_vjp(ct, y, self, *shape):
     """Back to the shape it had."""
     return (aten.reshape(ct, self.shape),)
 
 
-@defvjp(aten.clone, aten.contiguous)
+@defvjp(aten.clone, aten.contiguous, kind=kinds.IDENTITY)
 def clone_vjp(ct, y, self, memory_format=None):
     """Unchanged."""
     return (ct,)
 
 
-@defvjp(aten.expand)
+@defvjp(aten.expand, kind=kinds.COPY)
 def expand_vjp(ct, y, self, size, implicit=False):
     """Summed over the copies."""
     return (unbroadcast(ct, self),)
 
 
-@defvjp(aten.permute)
+@defvjp(aten.permute, kind=kinds.PERMUTE)
 def permute_vjp(ct, y, self, dims):
     """The inverse permutation."""
     dims = [d % len(dims) for d in dims]
     return (aten.permute(ct, [dims.index(d) for d in range(len(dims))]),)
 
 
-@defvjp(aten.transpose)
+@defvjp(aten.transpose, kind=kinds.PERMUTE)
 def transpose_vjp(ct, y, self, dim0, dim1):
     """A transposition is its own inverse."""
     return (aten.transpose(ct, dim0, dim1),)
 
 
-@defvjp(aten.swapaxes)
+@defvjp(aten.swapaxes, kind=kinds.PERMUTE)
 def swapaxes_vjp(ct, y, self, axis0, axis1):
     """As transpose."""
     return transpose_vjp(ct, y, self, axis0, axis1)
 
 
-@defvjp(aten.cat)
+@defvjp(aten.cat, kind=kinds.JOIN)
 def cat_vjp(ct, y, tensors, dim=0):
     """Each part gets its slice."""
     lengths = [part.shape[dim] for part in tensors]
@@ -51,27 +52,27 @@ def cat_vjp(ct, y, tensors, dim=0):
     return ([aten.narrow(ct, dim, s, n) for s, n in zip(starts, lengths, strict=True)],)
 
 
-@defvjp(aten.stack)
+@defvjp(aten.stack, kind=kinds.JOIN)
 def stack_vjp(ct, y, tensors, dim=0):
     """Each part gets its own."""
     return ([aten.select(ct, dim, index) for index in range(len(tensors))],)
 
 
-@defvjp(aten.unbind)
+@defvjp(aten.unbind, kind=kinds.CUT)
 def unbind_vjp(ct, y, self, dim=0):
     """The parts stacked again, zero where nobody read one."""
     parts = [aten.zeros_like(y[index]) if part is None else part for index, part in enumerate(ct)]
     return (aten.stack(parts, dim),)
 
 
-@defvjp(aten.split, aten.split_with_sizes, aten.chunk)
+@defvjp(aten.split, aten.split_with_sizes, aten.chunk, kind=kinds.CUT)
 def split_vjp(ct, y, self, split_size, dim=0):
     """The parts joined again, zero where nobody read one."""
     parts = [aten.zeros_like(y[index]) if part is None else part for index, part in enumerate(ct)]
     return (aten.cat(parts, dim),)
 
 
-@defvjp(aten.slice)
+@defvjp(aten.slice, kind=kinds.CUT)
 def slice_vjp(ct, y, self, dim=0, start=None, end=None, step=1):
     """Zero outside the slice."""
     length = self.shape[dim]
@@ -81,26 +82,26 @@ def slice_vjp(ct, y, self, dim=0, start=None, end=None, step=1):
     return (aten.slice_backward(ct, self.shape, dim, start, end, step),)
 
 
-@defvjp(aten.select)
+@defvjp(aten.select, kind=kinds.CUT)
 def select_vjp(ct, y, self, dim, index):
     """Zero outside the one that was selected."""
     return (aten.select_backward(ct, self.shape, dim, index),)
 
 
-@defvjp(aten.slice_scatter)
+@defvjp(aten.slice_scatter, kind=kinds.JOIN)
 def slice_scatter_vjp(ct, y, self, src, dim=0, start=None, end=None, step=1):
     """What was written over gets nothing; what was written gets its slice."""
     left = aten.slice_scatter(ct, aten.zeros_like(src), dim, start, end, step)
     return left, aten.slice(ct, dim, start, end, step)
 
 
-@defvjp(aten.select_scatter)
+@defvjp(aten.select_scatter, kind=kinds.JOIN)
 def select_scatter_vjp(ct, y, self, src, dim, index):
     """As slice_scatter, of one."""
     return aten.select_scatter(ct, aten.zeros_like(src), dim, index), aten.select(ct, dim, index)
 
 
-@defvjp(aten.constant_pad_nd)
+@defvjp(aten.constant_pad_nd, kind=kinds.PAD)
 def constant_pad_vjp(ct, y, self, pad, value=0):
     """Padding by a constant, backwards: cut it off. What a negative width cut off is zero."""
     sides = list(zip(pad[::2], pad[1::2], strict=True))
@@ -113,7 +114,7 @@ def constant_pad_vjp(ct, y, self, pad, value=0):
     return (ct,)
 
 
-@defvjp(aten.pad)
+@defvjp(aten.pad, kind=kinds.PAD)
 def pad_vjp(ct, y, self, pad, mode="constant", value=None):
     """As constant_pad_nd, or back to the pixels that were mirrored or repeated."""
     backwards = {"reflect": aten.reflection_pad2d_backward, "replicate": aten.replication_pad2d_backward}
@@ -124,13 +125,13 @@ def pad_vjp(ct, y, self, pad, mode="constant", value=None):
     return constant_pad_vjp(ct, y, self, pad)
 
 
-@defvjp(aten.expand_as)
+@defvjp(aten.expand_as, kind=kinds.COPY)
 def expand_as_vjp(ct, y, self, other):
     """Summed over the copies."""
     return unbroadcast(ct, self), None
 
 
-@defvjp(aten.roll)
+@defvjp(aten.roll, kind=kinds.ROLL)
 def roll_vjp(ct, y, self, shifts, dims=()):
     """Rolled back."""
     if not dims:
@@ -138,13 +139,13 @@ def roll_vjp(ct, y, self, shifts, dims=()):
     return (aten.roll(ct, [-shift for shift in shifts], dims),)
 
 
-@defvjp(aten.flip)
+@defvjp(aten.flip, kind=kinds.REORDER)
 def flip_vjp(ct, y, self, dims):
     """A mirror image is its own inverse."""
     return (aten.flip(ct, dims),)
 
 
-@defvjp(aten.repeat, aten.tile)
+@defvjp(aten.repeat, aten.tile, kind=kinds.COPY)
 def repeat_vjp(ct, y, self, repeats):
     """Summed over the copies."""
     missing = len(repeats) - len(self.shape)
@@ -155,7 +156,7 @@ def repeat_vjp(ct, y, self, repeats):
     return (aten.reshape(_summed_copies(ct, split, repeats), self.shape),)
 
 
-@defvjp(aten.repeat_interleave)
+@defvjp(aten.repeat_interleave, kind=kinds.COPY)
 def repeat_interleave_vjp(ct, y, self, repeats, dim=None, output_size=None):
     """Summed over the copies, which are neighbours."""
     if not isinstance(repeats, int) or dim is None:
@@ -165,13 +166,13 @@ def repeat_interleave_vjp(ct, y, self, repeats, dim=None, output_size=None):
     return (aten.sum(aten.reshape(ct, split), [dim + 1]),)
 
 
-@defvjp(aten._to_copy, aten.to)
+@defvjp(aten._to_copy, aten.to, kind=kinds.IDENTITY)
 def to_vjp(ct, y, self, dtype=None, *others, **options):
     """In the precision that it had."""
     return (aten.to(ct, self.dtype),)
 
 
-@defvjp(aten.type_as)
+@defvjp(aten.type_as, kind=kinds.IDENTITY)
 def type_as_vjp(ct, y, self, other):
     """In the precision that it had."""
     return aten.type_as(ct, self), None

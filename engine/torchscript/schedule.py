@@ -12,8 +12,10 @@ from typing import Any
 from torch import Tensor, fx
 
 from ..listing.program import aten
+from ..rules import kinds
+from ..rules.pages import ops_of
 
-# Calls with memory of their own, whatever they are given.
+# Calls with memory of their own, whatever they are given: a fact of their kernels, which no kind tells.
 FRESH = {
     aten.conv2d, aten.conv_transpose2d, aten.matmul, aten.linear, aten.batch_norm, aten.add, aten.sub, aten.mul,
     aten.div, aten.relu, aten.hardtanh, aten.relu6, aten.threshold_backward, aten.hardtanh_backward,
@@ -30,7 +32,7 @@ OVER: dict[Any, str] = {
     aten.threshold_backward: "aten.threshold_backward({0}, grad_input={1})",
     aten.hardtanh_backward: "aten.hardtanh_backward({0}, grad_input={1})",
 }
-CLAMPS = (aten.relu, aten.hardtanh, aten.relu6)
+CLAMPS = ops_of(kinds.RECTIFIER) - {aten.threshold}  # which may write any number below its end
 
 Stage = tuple[str, int] | None  # (gate, layer), -1 for the image; None is the forward half
 

@@ -1,1 +1,1 @@
-"""How far an answer is from the truth."""
+"""How far an answer is from the truth: `certificate` of a file, `check_rule` of one op's rule."""

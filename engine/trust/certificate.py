@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from ..compiler.heads import ENDINGS
-from ..rules.pages import ACTIVATIONS
-from ..rules.policies import RECTIFIER
+from ..rules.kinds import ACTIVATIONS, RECTIFIER
+from ..rules.pages import KINDS, ops_of
 
 BOUNDS = {torch.float64: 1e-9, torch.float32: 1e-5}
 IMAGES = 2
@@ -61,7 +61,7 @@ class GatedActivation(torch.autograd.Function):
 
 def reference(module: torch.jit.ScriptModule, x: Tensor, seed: Tensor, gate: str) -> tuple[Tensor, Tensor]:
     """Logits, and the cotangent at the image under `gate`, by autograd through the file's forward pass."""
-    kinds = {f"aten::{op.__name__}": kind for op, kind in ACTIVATIONS.items()} if gate != "gradient" else {}
+    kinds = {f"aten::{op.__name__}": KINDS[op] for op in ops_of(*ACTIVATIONS)} if gate != "gradient" else {}
 
     def call(kind: str, function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
         if kind in kinds:

@@ -9,8 +9,9 @@ from torch import nn
 from engine.compiler.capture import capture
 from engine.compiler.differentiate import coverage
 from engine.compiler.passes import compile_program
-from engine.rules.policies import GATES, RECTIFIER, SMOOTH, Coverage
-from engine.rules.registry import ACTIVATIONS, VJPS
+from engine.rules.kinds import ACTIVATIONS
+from engine.rules.policies import GATES, Coverage
+from engine.rules.registry import KINDS, VJPS, ops_of
 
 aten = torch.ops.aten
 
@@ -85,7 +86,7 @@ def gated(gate, name):
     ct[::7] = 0
     tensor = torch.from_numpy(x)
     y = op(tensor, *args, **kwargs)
-    passed, *_ = GATES[gate](VJPS[op], ACTIVATIONS[op], torch.from_numpy(ct), y, tensor, *args, **kwargs)
+    passed, *_ = GATES[gate](VJPS[op], KINDS[op], torch.from_numpy(ct), y, tensor, *args, **kwargs)
     return passed.numpy(), x, ct, slope(x), lets_through(x)
 
 
@@ -129,8 +130,7 @@ def test_guided_is_deconvnet_where_a_rectifier_is_open(name):
 
 
 def test_every_activation_with_a_rule_is_tested_here():
-    assert set(ACTIVATIONS) == {op for op, *_ in ACTIVATION_CASES.values()}
-    assert set(ACTIVATIONS.values()) == {RECTIFIER, SMOOTH}
+    assert ops_of(*ACTIVATIONS) == {op for op, *_ in ACTIVATION_CASES.values()}
 
 
 # Per call, through the compiler.

@@ -1,0 +1,52 @@
+from tests.rules.cases import at, aten, case, each_case, hold, x
+
+CASES = [
+    case(aten.relu, x(2, 3, 4, 5)),
+    case(aten.relu, at(-1, -0.0, 0.0, 1)),
+    case(aten.hardtanh, x(2, 3, 4, 5)),
+    case(aten.hardtanh, x(2, 3, 4, 5), 0, 6),
+    case(aten.hardtanh, x(2, 3, 4, 5), -2.5, 0.5),
+    case(aten.hardtanh, at(-1.5, -1, -0.5, 0, 0.5, 1, 1.5)),
+    case(aten.hardtanh, at(-1, 0, 3, 6, 7), 0.0, 6.0),
+    case(aten.relu6, x(2, 3, 4, 5)),
+    case(aten.relu6, at(-1, 0, 0.5, 3, 6, 7)),
+    case(aten.silu, x(2, 3, 4, 5)),
+    case(aten.silu, at(-40, -1, 0, 1, 40)),
+    case(aten.gelu, x(2, 3, 4, 5)),
+    case(aten.gelu, x(2, 3, 4, 5), approximate="none"),
+    case(aten.gelu, x(2, 3, 4, 5), approximate="tanh"),
+    case(aten.hardswish, x(2, 3, 4, 5)),
+    case(aten.hardswish, at(-3, -1, 0, 1, 3)),
+    case(aten.sigmoid, x(2, 3, 4, 5)),
+    case(aten.hardsigmoid, x(2, 3, 4, 5)),
+    case(aten.hardsigmoid, at(-4, -3, 0, 3, 4)),
+    case(aten.tanh, x(2, 3, 4, 5)),
+    case(aten.softmax, x(2, 3, 4, 5), 1),
+    case(aten.softmax, x(2, 3, 4, 5), -1),
+    case(aten.softmax, x(2, 3), 0),
+    case(aten.leaky_relu, x(2, 3, 4, 5)),
+    case(aten.leaky_relu, at(-2, -1, 0, 1), 0.2),
+    case(aten.prelu, x(2, 3, 4, 5), x(3)),
+    case(aten.prelu, x(2, 3), x(1)),
+    case(aten.elu, x(2, 3, 4, 5)),
+    case(aten.elu, x(2, 3, 4, 5), 1.6, 1.05, 0.8),
+    case(aten.mish, x(2, 3, 4, 5)),
+    case(aten.softplus, x(2, 3, 4, 5)),
+    case(aten.softplus, x(2, 3, 4, 5), 2, 3),
+    case(aten.selu, x(2, 3, 4, 5)),
+    case(aten.celu, x(2, 3, 4, 5)),
+    case(aten.celu, x(2, 3, 4, 5), 0.5),
+    case(aten.threshold, x(2, 3, 4, 5), 0.5, -1.0),
+    case(aten.threshold, at(-1, 0.5, 1), 0.5, 0),
+    case(aten.hardshrink, x(2, 3, 4, 5)),
+    case(aten.hardshrink, at(-1, -0.5, 0, 0.5, 1), 0.5),
+    case(aten.softshrink, x(2, 3, 4, 5), 0.7),
+    case(aten.log_softmax, x(2, 3, 4), 1),
+    case(aten.log_sigmoid, x(2, 3, 4)),
+    case(aten.glu, x(2, 6, 4), 1),
+]
+
+
+@each_case(CASES)
+def test_a_rule_equals_autograd_of_its_op(one, layout):
+    hold(one, layout)
