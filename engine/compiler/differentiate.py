@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch._dispatch.python import enable_python_dispatcher
 
 from ..errors import CompileError
 from ..listing.layers import active_nodes, reached_nodes
@@ -75,7 +76,8 @@ class Recorder(fx.proxy.GraphAppendingTracer):
         # Asking torch for the shape of a result is most of the time of a compile, and few shapes are new.
         key = (target, _described(arguments))
         if key not in self.program.results:
-            with self.fake_mode:
+            # With torch's decompositions in Python: of torch 2.9, those in C++ fail on a symbolic batch.
+            with self.fake_mode, enable_python_dispatcher():
                 self.program.results[key] = _result(target, *arguments)
         node.meta.update(val=self.program.results[key], gate=self.gate)
         if self.unfolded is not None:

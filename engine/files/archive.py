@@ -187,8 +187,8 @@ def _entry(name: str, compression: int) -> zipfile.ZipInfo:
 def _own_names(members: Mapping[str, zipfile.ZipInfo]) -> dict[str, str]:
     """TorchScript's namespaces, one for each code file, numbered within this archive alone.
 
-    TorchScript calls them by the package that a class stands in. Ours is `engine` in a checkout and `convlens` where
-    it is installed; a program is the same bytes from either, so in a file it has one name.
+    TorchScript calls them by the package that a class stands in. Ours is `engine` in a checkout and `convlens`
+    where it is installed; a program is the same bytes from either, so in a file it has one name.
     """
     spaces, met = dict[str, str](), Counter[str]()
     for name in members:

@@ -261,6 +261,7 @@ def test_a_loaded_file_is_served_and_a_model_replaced(explainer: Explainer, tmp_
     torch.testing.assert_close(maps, wanted, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.filterwarnings("ignore:The given buffer is not writable")  # torch 2.9, of its own loader
 @pytest.mark.parametrize("dtype", BOUND, ids=str)
 @pytest.mark.parametrize("question", QUESTIONS, ids=str)
 def test_a_pt2_file_gives_the_explainer_s_answers(
