@@ -87,13 +87,16 @@ class _Copy:
         self.image: fx.Node | None = None
 
     def whole(self, node: Any) -> fx.Node:
+        """The exported node whose tensor `node` is: x for x.relu_(), which gives x back."""
         found: fx.Node = self.same.get(node, node)
         return found
 
     def value(self, node: fx.Node) -> fx.Node:
+        """What an exported node means at this point of the copy."""
         return self.values[self.whole(node)]
 
     def call(self, node: fx.Node) -> None:
+        """Copy one exported call, or note that it is none in a functional graph in evaluation."""
         if node.target is torch.ops.higher_order.wrap_with_autocast:
             self.inline(node)
             return
@@ -112,12 +115,15 @@ class _Copy:
         if op in (aten.dropout, aten.dropout_) and args[2]:
             raise CaptureError(f"dropout at {place(node)} runs in training mode: call .eval()")
         if op in IDENTITIES:
+            # The very tensor: what is later written into one of the two has to be seen through the other name.
             self.same[node] = self.whole(node.args[0])
         elif op in (*COPIES, *EITHER) and args[0].meta["val"].dtype == node.meta["val"].dtype:
             self.values[node] = args[0]
             if op in EITHER:
+                # Whether torch copied depends on strides, which a graph does not tell: nothing may write into them.
                 self.fixed |= {node, self.whole(node.args[0])}
         elif op is operator.getitem and args[0].target is aten.batch_norm:
+            # The exported norm returns statistics too; the one that stands for it here is the value alone.
             self.values[node] = args[0]
         elif op is aten._native_batch_norm_legit_no_training:
             new = self.append(node, aten.batch_norm, (*args[:5], False, *args[5:], False), {})
@@ -129,6 +135,7 @@ class _Copy:
         elif op in WITH_RESIDUALS:
             self.append_with_residuals(node, WITH_RESIDUALS[op], args, kwargs)
         elif name.endswith("_") and not name.startswith("_"):
+            # x.relu_() is relu(x), which x means from here on; right as long as no view of x is about.
             target = self.whole(node.args[0])
             if target in self.fixed:
                 raise NotFunctional(f"{name} writes into a value that has other names")
@@ -154,6 +161,7 @@ class _Copy:
                 self.results[node] = [self.value(output) for output in step.args[0]]
 
     def append(self, node: fx.Node, op: Any, args: Any, kwargs: Any, meaning: fx.Node | None = None) -> fx.Node:
+        """Append a functional call of `op`; `meaning` is the exported node whose value it is from here on."""
         if op in CASTS:  # to where the file lies, whatever device the network names
             op, args, kwargs = aten.to, (args[0], node.meta["val"].dtype), {}
         known = op in (*VJPS, *INTEGER_OPS, operator.getitem, aten.size, aten.detach)
@@ -174,6 +182,7 @@ class _Copy:
         return new
 
     def append_with_residuals(self, node: fx.Node, op: Any, args: Any, kwargs: Any) -> None:
+        """Append a call that returns what its rule reads too (where the maximum was), and its first."""
         if op is aten.native_layer_norm:
             args = (*args, *(None, None, 1e-5)[len(args) - 2 :])[:5]
         group = self.graph.call_function(op, args, kwargs)
@@ -185,6 +194,7 @@ class _Copy:
         self.append(node, operator.getitem, (group, 0), {})
 
     def note_views(self, node: fx.Node) -> None:
+        """Remember a view and what it is a view of: a write into either is seen in both."""
         schema = getattr(node.target, "_schema", None)
         if schema is None or any(result.alias_info for result in schema.returns):
             self.fixed |= {node, *map(self.whole, node.all_input_nodes)}

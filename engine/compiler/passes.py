@@ -55,6 +55,7 @@ def compile_program(
         pooled, reason = pooled_layer(program)
         absent = {"cam": reason} if reason else {}
         chosen = choose_methods(methods, absent)
+        # Counted before folding and naming: people know the network as they wrote it.
         found = coverage(program)
         folded = fold_batch_norm(program)
         keep_first_calls(program)
@@ -76,6 +77,10 @@ def _seed(program: Program) -> None:
 
 
 def _backward_half(program: Program, gate: str, to_image: bool) -> None:
+    """Write the backward half under a gate, down to the image or to the first layer, and each layer's cotangent.
+
+    Behind a fold a layer's value v stands as v s + t, so the cotangent of v is s times that of what stands there.
+    """
     wanted = {layer.node for layer in program.layers} | ({program.image} if to_image else set())
     found = differentiate(program, gate, wanted)
     if to_image:

@@ -15,6 +15,7 @@ def pooled_layer(program: Program) -> tuple[int, str]:
     pooled = _input_of(flat, aten.adaptive_avg_pool2d, aten.mean)
     if pooled is None or not _averages_all_pixels(flat):
         return -1, "CAM needs global average pooling right before the linear layer, and this head has more in it"
+    # CAM's weights are the linear layer's own only where nothing that bends lies between the pool and that layer.
     for index, layer in enumerate(program.layers):
         if layer.node is pooled:
             return index, ""

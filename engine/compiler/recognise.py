@@ -66,6 +66,11 @@ def name_activations(program: Program) -> None:
 
 def _named(program: Program, node: fx.Node) -> tuple[fx.Node, tuple[Any, tuple[Any, ...], dict[str, Any]]] | None:
     """The value that a chain which ends at `node` starts from, and the activation that the chain is."""
+    # Grown backwards from the last call, the latest value first, so that a value is taken in after all its readers.
+    # Where one value is left at the frontier, the chain is a function of it alone, and can be tried:
+    #
+    #     x ──┬── sigmoid ──┐
+    #         └──────────── mul      frontier {sigmoid, x}, then {x}: x * sigmoid(x) equals silu on the grid
     chain, frontier = [node], _operands(node)
     result = node.meta["val"]
     if not isinstance(result, Tensor) or not result.is_floating_point():
@@ -118,6 +123,7 @@ def _compare(values: Tensor) -> tuple[Any, tuple[Any, ...], dict[str, Any]] | No
     for op, arguments, options in SPELT:
         if _equal(values, op(GRID, *arguments, **options)):
             return op, arguments, options
+    # Families with a parameter: it is read off the values, and then held against all of them.
     slope = -float(values[GRID == -1])
     if 0 < slope < 1 and _equal(values, aten.leaky_relu(GRID, slope)):
         return aten.leaky_relu, (slope,), {}
