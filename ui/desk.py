@@ -1,6 +1,6 @@
 """The handlers of the page: each takes the values of the controls and returns what is to be set."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
@@ -17,6 +17,7 @@ from ui.state import Props, chosen, classes, merge, model_title, offered, shown
 from ui.studio import Studio
 
 Values = dict[Any, Any]  # component -> what was posted for it
+ANY_CLASS: dict[str, Any] = {"target": None, "contrast": -1}  # the most probable one is explained, by itself
 PROGRESS = gr.Progress()  # gradio finds it as the default of an argument
 
 
@@ -32,8 +33,8 @@ def plainly() -> Iterator[None]:
 class Desk:
     """Where visitors ask: the controls before it, by the names of CONTROLS, and the studio behind it."""
 
-    def __init__(self, part: dict[str, Any], studio: Studio, uploads: Path) -> None:
-        self.part, self.studio, self.uploads = part, studio, uploads
+    def __init__(self, part: dict[str, Any], studio: Studio, uploads: Path, examples: Sequence[Path]) -> None:
+        self.part, self.studio, self.uploads, self.examples = part, studio, uploads, examples
 
     def question(self, values: Values, **changed: Any) -> Question:
         """Read the controls, but for what is `changed`."""
@@ -64,12 +65,22 @@ class Desk:
                 raise RefusalError("There is no such class. Choose one from the list.")
             return self.show(self.question(values, target=labels.index(click.value)), chosen)
 
-    def explain_photo(self, values: Values) -> Any:
-        """Another photo has come: its own first class is explained."""
-        if not values[self.part["photo"]]:
-            return gr.skip()  # the old photo was taken away, and the next one is on its way
+    def explain_photo(self, values: Values) -> Values:
+        """Another photo has come: its own first class is explained. One that can't be read changes nothing."""
         with plainly():
-            return self.show(self.question(values, target=None, contrast=-1), chosen)
+            return self.show_photo(self.question(values, photo=values[self.part["own"]], **ANY_CLASS))
+
+    def explain_example(self, values: Values) -> Values:
+        """One of the examples was clicked."""
+        with plainly():
+            number = values[self.part["examples"]]
+            if not isinstance(number, int) or not 0 <= number < len(self.examples):
+                raise RefusalError(f"There are {len(self.examples)} examples, counted from 0. Choose one of them.")
+            return self.show_photo(self.question(values, photo={"path": str(self.examples[number])}, **ANY_CLASS))
+
+    def show_photo(self, question: Question) -> Values:
+        """Answer a question about a new photo, which is shown beside the answer."""
+        return self.show(question, chosen) | {self.part["photo"]: gr.update(value=str(question.photo))}
 
     def open_model(self, values: Values, progress: gr.Progress = PROGRESS) -> None:
         """Load or compile a model, which may have to be downloaded first."""
@@ -84,7 +95,7 @@ class Desk:
             asked = self.question(values)
             offers = self.studio.open(asked.model, asked.weights).explainer.methods
             method = asked.method if asked.method in offers else DEFAULT_METHOD
-            return self.show(self.question(values, target=None, contrast=-1, layer=None, method=method), offered)
+            return self.show(self.question(values, **ANY_CLASS, layer=None, method=method), offered)
 
     def draw_frames(self, values: Values) -> list[tuple[str, str]]:
         """The pictures of all layers, for the slider."""

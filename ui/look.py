@@ -1,5 +1,7 @@
 """How the page looks, and what runs in the browser."""
 
+from pathlib import Path
+
 import gradio as gr
 from gradio.themes.utils.fonts import LocalFont
 
@@ -93,6 +95,31 @@ i.black { background: linear-gradient(90deg, #000, #fff); }
 #stage fieldset input { position: absolute; opacity: 0; pointer-events: none; }
 #stage fieldset label:has(:focus-visible) { outline: 2px solid var(--link-text-color); outline-offset: 2px; }
 
+#bring { flex-wrap: nowrap; align-items: stretch; gap: 12px; }
+#bring > .column { gap: 8px; justify-content: center; }
+#photo { flex: 0 0 132px; width: 132px; height: 132px; border-width: 0; border-radius: 12px;
+    background: var(--input-background-fill); overflow: hidden; cursor: pointer; }
+#photo .image-container, #photo .image-frame, #photo button:has(img) { width: 100%; height: 132px; }
+#photo img { width: 100%; height: 100%; object-fit: contain; }
+#bring-line .prose { font-size: 12px; line-height: 1.35; color: var(--body-text-color-subdued); }
+.receives #picture, .receives #frames { outline: 3px dashed var(--slider-color); outline-offset: 4px; }
+.receives::after { content: "Drop the photo to explain it"; position: fixed; z-index: 20; left: 50%; bottom: 24px;
+    transform: translateX(-50%); padding: 10px 20px; border-radius: 99px; pointer-events: none;
+    background: var(--button-primary-background-fill); color: var(--button-primary-text-color); }
+#camera { margin: auto; max-width: min(680px, 94vw); padding: 16px; border-radius: 14px;
+    border: 1px solid var(--block-border-color);
+    background: var(--block-background-fill); color: var(--body-text-color); }
+#camera::backdrop { background: rgb(0 0 0 / 60%); }
+#camera video { display: block; width: 100%; border-radius: 8px; background: #000; }
+#camera p { margin: 0 0 10px; }
+#camera div { display: flex; flex-wrap: wrap; gap: 10px; margin-top: 12px; }
+#camera button { padding: 8px 18px; border-radius: 8px; border: 1px solid var(--block-border-color);
+    background: var(--button-secondary-background-fill); color: var(--button-secondary-text-color); }
+#camera button.take { border-color: transparent;
+    background: var(--button-primary-background-fill); color: var(--button-primary-text-color); }
+#camera button:focus-visible, #own-photo:focus-visible, #own-camera:focus-visible {
+    outline: 2px solid var(--link-text-color); outline-offset: 2px; }
+
 #panel .form { border: 1px solid var(--block-border-color); border-radius: 12px; background: none; }
 #examples .gallery { display: grid; grid-template-columns: repeat(4, 1fr); gap: 8px; }
 #examples .gallery-item, #examples .gallery-item span { display: block; width: 100%; }
@@ -120,27 +147,8 @@ footer .divider:last-child { display: none; }
 }
 """
 
-# A click into a list selects what stands there, so that typing searches instead of adding to it.
-HEAD = """
-<script>
-addEventListener("click", ({target}) => target.matches?.("input[role=combobox]") && target.select());
-</script>
-"""
+# What runs in the browser beside gradio's own; it is in the page before any component.
+HEAD = f"<script>{Path(__file__).with_name('page.js').read_text(encoding='utf-8')}</script>"
 
-# The slider shows frames that are in the browser already: moving it asks nothing of the server.
-SHOW = """
-(layer, frames, picture, line) => {
-    const frame = frames?.length > 1 && frames[layer - 1];
-    return frame ? [frame.image, frame.caption] : [picture, line];
-}
-"""
-
-# When new frames have come: load them all, and follow the slider where it has moved meanwhile.
-FRESH = """
-(layer, frames, picture, line) => {
-    window.convlens = (frames ?? []).map(({image}) => Object.assign(new Image(), {src: image.url}));
-    const frame = frames?.length > 1 && frames[layer - 1];
-    const shown = frame && frame.image.path === picture?.path?.replace("-large", "");
-    return frame && !shown ? [frame.image, frame.caption] : [picture, line];
-}
-"""
+# gradio calls these with the values of the components that `wire` names.
+SHOW, FRESH = (f"(...given) => window.convlensPage.{name}(...given)" for name in ("show", "fresh"))

@@ -10,6 +10,8 @@ from engine import METHODS, MODELS, availability, by_family
 TITLE = "ConvLens"
 LEAD = "See which pixels a neural network looked at, in every one of its layers."
 
+BRING = "or drop one on the page, or paste it. It is deleted after a day."
+
 METHOD_LINES = {
     "gradient": "How the score of the class changes with each pixel: light raises it, dark lowers it.",
     "saliency": "Where changing a pixel would change the score of the class most, up or down.",

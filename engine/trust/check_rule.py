@@ -30,7 +30,7 @@ def check_rule(
         check_rule(torch.ops.aten.tanh, torch.randn(2, 3))
     """
     if op not in VJPS:
-        raise ValueError(f"{op} has no rule; `engine.rules` tells how to add one")
+        raise ValueError(f"{op} has no rule; `engine.rules.pages` tells how to add one")
     rule, generator = VJPS[op], torch.Generator().manual_seed(20)  # a cotangent that is no draw of the caller's
     args = [_in_float64(argument) for argument in arguments]
     with torch.inference_mode(False), torch.no_grad():

@@ -1,0 +1,101 @@
+"""What the tests of the demo share: a studio, the demo as visitors reach it, and a browser."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gradio_client import Client, handle_file
+from playwright.sync_api import Browser, Page, Request, sync_playwright
+
+import app
+from tests.demo.hands import DESKTOP, LITE, SECONDS, OpenPage, served
+from ui.question import Question
+from ui.scene import Scene
+from ui.studio import Studio
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+    "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def site(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The demo's address, ending in a slash."""
+    with served(artifacts, tmp_path_factory.mktemp("site")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def chelsea(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return app.write_examples(tmp_path_factory.mktemp("examples"))[0]
+
+
+@pytest.fixture(scope="module")
+def studio(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Studio:
+    return Studio(tmp_path_factory.mktemp("views"), artifacts)
+
+
+@pytest.fixture(scope="module")
+def scene(studio: Studio, chelsea: Path) -> Scene:
+    return studio.scene(Question(chelsea, LITE))
+
+
+@pytest.fixture(scope="session")
+def client(site: str) -> Client:
+    return Client(site, verbose=False)
+
+
+@pytest.fixture(scope="session")
+def ask(client: Client, chelsea: Path) -> Callable[..., Any]:
+    def ask(**given: Any) -> Any:
+        return client.predict(**({"photo": handle_file(str(chelsea))} | given), api_name="/explain")
+
+    return ask
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium is installed (Debian: apt-get install chromium)")
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_at(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens a demo by its address. At the end, nothing may have gone wrong in the page, or have been asked of
+    another host."""
+    faults: list[str] = []
+    contexts = []
+
+    def open_at(site: str, viewport: dict[str, int] = DESKTOP, dark: bool = False) -> Page:
+        def check(request: Request) -> None:
+            if not request.url.startswith((site, "data:", "blob:")):
+                faults.append(f"request to {request.url}")
+
+        contexts.append(browser.new_context(viewport=viewport, color_scheme="dark" if dark else "light"))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(60 * SECONDS)
+        page.on("request", check)
+        page.on("pageerror", lambda error: faults.append(f"page error: {error}"))
+        page.on("console", lambda told: faults.append(told.text) if told.type == "error" else None)
+        page.goto(site)
+        page.wait_for_function("window.convlens?.length > 1 && window.convlens.every(frame => frame.complete)")
+        return page
+
+    yield open_at
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+@pytest.fixture
+def open_page(site: str, open_at: Callable[..., Page]) -> OpenPage:
+    """Opens the demo that the tests share."""
+    return lambda *given, **options: open_at(site, *given, **options)

@@ -1,0 +1,57 @@
+"""Which handler each control of the page has."""
+
+from typing import Any
+
+import gradio as gr
+from gradio.events import api
+
+from ui import look
+from ui.desk import Desk, pick_layer
+from ui.layout import Parts
+from ui.question import CONTROLS
+from ui.state import Props
+
+
+def wire(demo: gr.Blocks, part: Parts, props: Props, desk: Desk) -> None:
+    """Connect the controls with their handlers, which set `props`."""
+    film: dict[str, Any] = {
+        "inputs": [part["layer"], part["frames"], part["picture"], part["line"]],
+        "outputs": [part["picture"], part["line"]],
+    }
+    controls = {part[name] for name in CONTROLS}
+    # Values come as they were posted: read_question checks more than gradio's preprocessing does.
+    asking: dict[str, Any] = {
+        "inputs": controls,
+        "preprocess": False,
+        "trigger_mode": "always_last",
+        "concurrency_id": "engine",
+        "api_visibility": "private",
+    }
+    waiting: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": part["picture"]}
+    told = asking | waiting | {"outputs": [part[name] for name in props]}
+    photos = told | {"outputs": [*told["outputs"], part["photo"]]}
+
+    looks = [part[name].input for name in ("method", "view", "gray", "show", "strength")]
+    models = [part[name].input for name in ("model", "untrained")]
+    # Downloads have a lane of their own, so that nobody's picture waits for them.
+    opening = asking | waiting | {"concurrency_id": "models", "outputs": []}
+    for event in (
+        gr.on(looks, desk.explain_look, **told),
+        gr.on([part["target"].input, part["contrast"].input], desk.explain_class, **told),
+        part["classes"].select(desk.explain_click, **told),
+        part["own"].upload(desk.explain_photo, **photos | {"inputs": {*controls, part["own"]}}),
+        part["examples"].click(desk.explain_example, **photos | {"inputs": {*controls, part["examples"]}}),
+        gr.on(models, desk.open_model, **opening).success(desk.explain_model, **told),
+    ):
+        drawn = event.success(desk.draw_frames, **asking, outputs=part["frames"], show_progress="hidden")
+        drawn.success(None, **film, js=look.FRESH)
+
+    demo.load(None, **film, js=look.FRESH)
+    part["layer"].input(None, **film, js=look.SHOW)
+    picked = part["frames"].select(pick_layer, None, [part["layer"], part["tabs"]], api_visibility="private")
+    picked.success(None, **film, js=look.SHOW)
+    # A DownloadButton that makes its own file would have to be clicked twice.
+    for button, draw, link in (("lay", desk.draw_sheet, "sheet"), ("take", desk.take_model, "file")):
+        made = part[button].click(draw, **asking, outputs=part[link])
+        made.success(None, js=f"() => document.querySelector('#{part[link].elem_id}').click()")
+    api(desk.ask, api_name="explain", concurrency_id="engine")
