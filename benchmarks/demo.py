@@ -25,8 +25,8 @@ from benchmarks.process import ROOT
 from benchmarks.slider import frame_ms
 from benchmarks.visitors import HOST, Server, Visitor, crowd
 from engine import load_photo
-from ui.question import Question
-from ui.studio import LARGE, Studio, encode, methods_of_a_pass
+from engine.demo.question import Question
+from engine.demo.studio import LARGE, Studio, encode, methods_of_a_pass
 
 MODEL = "efficientnet_lite0"
 SIZES = {"1024 px": (680, 1024), "12 megapixels": (3000, 4000)}  # height and width of a photo
@@ -37,7 +37,7 @@ BOUNDS = {"beside": 60.0, "change": 50.0, "warm": 6.0, "cold": 10.0, "share": 0.
 OWN = """
 import sys, threading, time, torch
 from engine import load
-from ui.studio import methods_of_a_pass
+from engine.demo.studio import methods_of_a_pass
 explainer, cores, seconds = load(sys.argv[1]), torch.get_num_threads(), float(sys.argv[2])
 photo, asked = torch.zeros(680, 1024, 3, dtype=torch.uint8), [0] * cores
 methods = methods_of_a_pass(explainer)

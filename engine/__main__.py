@@ -17,6 +17,9 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status. A refusal is one line on stderr and status 1."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments[:1] == ["demo"]:
+        return _demo(arguments[1:])  # has options of its own, and reads them before gradio is imported
     options = _parser().parse_args(arguments)
     room, _, function = options.run.rpartition(".")
     try:
@@ -30,6 +33,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {refusal}", file=sys.stderr)
         return 1
     return status
+
+
+def _demo(arguments: list[str]) -> int:
+    """Serve the page; status 1 where what it is made of is not installed."""
+    try:
+        from .demo import app
+    except ModuleNotFoundError as missing:
+        if missing.name not in ("gradio", "skimage"):
+            raise
+        print('error: the demo needs more than the engine does: pip install "convlens[demo]"', file=sys.stderr)
+        return 1
+    app.main(arguments)
+    return 0
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -50,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
             added.add_argument(argument)
         return added
 
+    commands.add_parser("demo", help="Serve the page. `demo --help` tells its options.", add_help=False)
     command("list", "models.list_models", "Print the models, where their weights are, and the methods.")
     layers = command("layers", "models.list_layers", "Print the trunk, with shapes and aliases.", "model")
     layers.add_argument("--all", action="store_true", help="layers inside of blocks too")

@@ -29,7 +29,7 @@ GUESTS = {
 # What the demo may never have loaded before it builds a model, nor may a program that only asks a file.
 COMPILER = ("compiler", "listing", "rules", "trust", "torchscript.lowering", "files.compiling")
 ROOMS = sorted(path for path in ENGINE.rglob("*.py") if "demo" not in path.parts)
-DEMO = [ROOT / "app.py", *sorted((ROOT / "ui").glob("*.py"))]
+DEMO = [ROOT / "app.py", *sorted((ENGINE / "demo").glob("*.py"))]
 # Who judges asks autograd: a whole file, and a single rule before there is a file.
 JUDGES = {ENGINE / "trust" / "certificate.py", ENGINE / "trust" / "check_rule.py"}
 

@@ -120,7 +120,7 @@ class _Copy:
         elif op in (*COPIES, *EITHER) and args[0].meta["val"].dtype == node.meta["val"].dtype:
             self.values[node] = args[0]
             if op in EITHER:
-                # Whether torch copied depends on strides, which a graph does not tell: nothing may write into them.
+                # Whether torch copied depends on strides, which no graph tells: nothing may write into them.
                 self.fixed |= {node, self.whole(node.args[0])}
         elif op is operator.getitem and args[0].target is aten.batch_norm:
             # The exported norm returns statistics too; the one that stands for it here is the value alone.

@@ -10,10 +10,10 @@ from gradio_client import Client, handle_file
 from playwright.sync_api import Browser, Page, Request, sync_playwright
 
 import app
+from engine.demo.question import Question
+from engine.demo.scene import Scene
+from engine.demo.studio import Studio
 from tests.demo.hands import DESKTOP, LITE, SECONDS, OpenPage, served
-from ui.question import Question
-from ui.scene import Scene
-from ui.studio import Studio
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [

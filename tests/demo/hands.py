@@ -18,7 +18,7 @@ from uuid import uuid4
 import httpx
 from playwright.sync_api import Page, expect
 
-from ui.scene import Scene
+from engine.demo.scene import Scene
 
 ROOT = Path(__file__).parent.parent.parent
 TIGER_CAT, EGYPTIAN_CAT = 282, 285

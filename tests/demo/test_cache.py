@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from ui.cache import Cache
-from ui.cores import Cores
+from engine.demo.cache import Cache
+from engine.demo.cores import Cores
 
 
 def test_the_cache_makes_a_value_once_and_forgets_the_one_unused_for_longest() -> None:

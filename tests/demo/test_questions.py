@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from engine import Explainer
+from engine.demo import words
+from engine.demo.question import CONTROLS, Look, Question, RefusalError, read_question, uploaded
+from engine.demo.scene import Model, Scene
+from engine.demo.studio import settle
 from tests.demo.hands import (
     LITE,
     TIGER_CAT,
 )
-from ui import words
-from ui.question import CONTROLS, Look, Question, RefusalError, read_question, uploaded
-from ui.scene import Model, Scene
-from ui.studio import settle
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 
 from engine import MODELS
+from engine.demo import words
+from engine.demo.question import Look
+from engine.demo.scene import Photo, Scene
+from engine.demo.state import chosen, merge, offered, shown
 from engine.pictures.render import on_photo, unit
 from tests.demo.hands import EGYPTIAN_CAT, TIGER_CAT, asks
-from ui import words
-from ui.question import Look
-from ui.scene import Photo, Scene
-from ui.state import chosen, merge, offered, shown
 
 
 def test_the_cat_is_a_cat(scene: Scene) -> None:

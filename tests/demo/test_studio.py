@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 
+from engine.demo.question import Look, Question, RefusalError
+from engine.demo.scene import Scene
+from engine.demo.state import shown
+from engine.demo.studio import Studio
 from tests.demo.hands import (
     EGYPTIAN_CAT,
     LITE,
     TIGER_CAT,
     asks,
 )
-from ui.question import Look, Question, RefusalError
-from ui.scene import Scene
-from ui.state import shown
-from ui.studio import Studio
 
 
 def test_one_pass_per_photo_model_and_classes(

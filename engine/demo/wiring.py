@@ -5,11 +5,11 @@ from typing import Any
 import gradio as gr
 from gradio.events import api
 
-from ui import look
-from ui.desk import Desk, pick_layer
-from ui.layout import Parts
-from ui.question import CONTROLS
-from ui.state import Props
+from . import look
+from .desk import Desk, pick_layer
+from .layout import Parts
+from .question import CONTROLS
+from .state import Props
 
 
 def wire(demo: gr.Blocks, part: Parts, props: Props, desk: Desk) -> None:

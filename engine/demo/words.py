@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from engine import METHODS, MODELS, availability, by_family
+from .. import METHODS, MODELS, availability, by_family
 
 TITLE = "ConvLens"
 LEAD = "See which pixels a neural network looked at, in every one of its layers."

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from engine import METHODS, MODELS
-from ui import words
-from ui.scene import Scene
+from .. import METHODS, MODELS
+from . import words
+from .scene import Scene
 
 TOP = 5  # classes in the list
 

@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine import METHODS, Explainer
-from engine.pictures.figures import Look, picture
-from engine.pictures.geometry import Window
-from engine.pictures.render import Picture
-from ui.question import Question
-from ui.words import layer_line, unique
+from .. import METHODS, Explainer
+from ..pictures.figures import Look, picture
+from ..pictures.geometry import Window
+from ..pictures.render import Picture
+from .question import Question
+from .words import layer_line, unique
 
 Values = NDArray[np.float32]
 Attributions = dict[str, Values]  # method -> [S, S], [3, S, S] or, with layers, [L, S, S]

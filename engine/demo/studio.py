@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine import EXPORTED_MODELS, METHODS, CaptureError, CompileError, Explainer, load_photo, open_model
-from engine.pictures.render import Picture, contact_sheet
-from ui.cache import Cache
-from ui.cores import Cores, aside
-from ui.question import Question, RefusalError
-from ui.scene import Attributions, Model, Photo, Scene, Values
+from .. import EXPORTED_MODELS, METHODS, CaptureError, CompileError, Explainer, load_photo, open_model
+from ..pictures.render import Picture, contact_sheet
+from .cache import Cache
+from .cores import Cores, aside
+from .question import Question, RefusalError
+from .scene import Attributions, Model, Photo, Scene, Values
 
 LARGE, MEDIUM, SMALL = 1024, 768, 220  # longest side of: the picture, the slider's frames, the contact sheet's
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import gradio as gr
 
-from ui import words
-from ui.question import CONTROLS
-from ui.state import Props
+from . import words
+from .question import CONTROLS
+from .state import Props
 
 Parts = dict[str, Any]  # the page's components by name; a control has the name that CONTROLS gives it
 

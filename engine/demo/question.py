@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from engine import MODELS
-from engine.models.zoo import DEFAULT_MODEL
-from engine.pictures.render import View
+from .. import MODELS
+from ..models.zoo import DEFAULT_MODEL
+from ..pictures.render import View
 
 DEFAULT_METHOD = "grad_cam"
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import gradio as gr
 
-from engine import METHODS, PhotoError, WeightsError
-from engine.models.zoo import DEFAULT_MODEL
-from ui import words
-from ui.question import CONTROLS, DEFAULT_METHOD, Question, RefusalError, read_question
-from ui.scene import Scene
-from ui.state import Props, chosen, classes, merge, model_title, offered, shown
-from ui.studio import Studio
+from .. import METHODS, PhotoError, WeightsError
+from ..models.zoo import DEFAULT_MODEL
+from . import words
+from .question import CONTROLS, DEFAULT_METHOD, Question, RefusalError, read_question
+from .scene import Scene
+from .state import Props, chosen, classes, merge, model_title, offered, shown
+from .studio import Studio
 
 Values = dict[Any, Any]  # component -> what was posted for it
 ANY_CLASS: dict[str, Any] = {"target": None, "contrast": -1}  # the most probable one is explained, by itself

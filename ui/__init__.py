@@ -1,1 +1,0 @@
-"""What the demo needs beside its layout: questions, pictures, words and looks."""
