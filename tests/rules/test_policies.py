@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from engine.rules.pages.kinds import ACTIVATIONS
 from torch import nn
 
 from engine.compiler.capture import capture
 from engine.compiler.differentiate import coverage
 from engine.compiler.passes import compile_program
+from engine.rules.kinds import ACTIVATIONS
 from engine.rules.policies import GATES, Coverage
 from engine.rules.registry import KINDS, VJPS, ops_of
 
