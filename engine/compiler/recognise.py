@@ -66,7 +66,7 @@ def name_activations(program: Program) -> None:
 
 def _named(program: Program, node: fx.Node) -> tuple[fx.Node, tuple[Any, tuple[Any, ...], dict[str, Any]]] | None:
     """The value that a chain which ends at `node` starts from, and the activation that the chain is."""
-    # Grown backwards from the last call, the latest value first, so that a value is taken in after all its readers.
+    # Grown backwards from the last call, the latest value first, so that a value comes after all its readers.
     # Where one value is left at the frontier, the chain is a function of it alone and can be tried:
     #
     #     x ──┬── sigmoid ──┐

@@ -32,15 +32,28 @@ class Cache(Generic[Key, Value]):
                 self._entries.move_to_end(key)
                 return self._entries[key][0]
         value = make()
-        gone = []
         with self._lock:
             self._entries[key] = value, self.cost(value)
             self._entries.move_to_end(key)
+        self._drop_oldest()
+        return value
+
+    def grow(self, key: Key, cost: float) -> None:
+        """The value under `key` costs so much more than it did; nothing, where it is kept no more."""
+        with self._lock:
+            if key in self._entries:
+                value, before = self._entries[key]
+                self._entries[key] = value, before + cost
+                self._entries.move_to_end(key)
+        self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        gone = []
+        with self._lock:
             while len(self._entries) > 1 and self.total > self.limit:
                 gone.append(self._entries.popitem(last=False)[1][0])
         for old in gone:
             self.drop(old)
-        return value
 
     @property
     def total(self) -> float:

@@ -10,7 +10,7 @@ import torch
 Result = TypeVar("Result")
 
 
-def aside(work: Callable[[], Result]) -> Result:
+def in_own_thread(work: Callable[[], Result]) -> Result:
     """What `work` returns or raises, in a thread of its own, whose team ends with it: for what takes long."""
     with ThreadPoolExecutor(1) as own:
         return own.submit(work).result()

@@ -1,14 +1,18 @@
 """The handlers of the page: each takes the values of the controls and returns what is to be set."""
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from .. import METHODS, PhotoError, WeightsError
+from .. import METHODS, MODELS, PhotoError, WeightsError
+from ..models.weights import arrived
 from ..models.zoo import DEFAULT_MODEL
 from . import words
 from .question import CONTROLS, DEFAULT_METHOD, Question, RefusalError, read_question
@@ -18,7 +22,7 @@ from .studio import Studio
 
 Values = dict[Any, Any]  # component -> what was posted for it
 ANY_CLASS: dict[str, Any] = {"target": None, "contrast": -1}  # the most probable one is explained, by itself
-PROGRESS = gr.Progress()  # gradio finds it as the default of an argument
+TELL = 0.4  # seconds between two sentences about a model that is on its way; what is there sooner needs none
 
 
 @contextmanager
@@ -37,8 +41,22 @@ class Desk:
         self.part, self.studio, self.uploads, self.examples = part, studio, uploads, examples
 
     def question(self, values: Values, **changed: Any) -> Question:
-        """Read the controls, but for what is `changed`."""
-        return read_question({name: values[self.part[name]] for name in CONTROLS} | changed, self.uploads)
+        """Read the controls, but for what is `changed`.
+
+        The model is the one that the page shows. Another may be chosen already while it is on its way, or may
+        never come; what is asked meanwhile is about what one sees.
+        """
+        shown = values.get(self.part["open"])
+        model = {name: shown[name] for name in ("model", "untrained") if isinstance(shown, dict) and name in shown}
+        return read_question(self._posted(values) | model | changed, self.uploads)
+
+    def chosen_model(self, values: Values) -> tuple[str, str]:
+        """The model that is chosen, whether it is open or not, and its weights."""
+        asked = read_question(self._posted(values), self.uploads)
+        return asked.model, asked.weights
+
+    def _posted(self, values: Values) -> dict[str, Any]:
+        return {name: values[self.part[name]] for name in CONTROLS}
 
     def show(self, question: Question, *choices: Callable[[Scene], Props]) -> Values:
         """Answer a question; `choices` (`chosen`, `offered`) tell which controls follow the answer."""
@@ -82,20 +100,26 @@ class Desk:
         """Answer a question about a new photo, which is shown beside the answer."""
         return self.show(question, chosen) | {self.part["photo"]: gr.update(value=str(question.photo))}
 
-    def open_model(self, values: Values, progress: gr.Progress = PROGRESS) -> None:
-        """Load or compile a model, which may have to be downloaded first."""
+    def open_model(self, values: Values) -> Iterator[str]:
+        """Load or compile a model, which may have to be downloaded first, and tell in words how far that is."""
         with plainly():
-            asked = self.question(values)
-            progress(None, desc=words.opening(asked.model, asked.weights))
-            self.studio.open(asked.model, asked.weights)
+            name, weights = self.chosen_model(values)
+            prepared = self.studio.prepared(name, weights)
+            with ThreadPoolExecutor(1) as own:
+                opened = own.submit(self.studio.open, name, weights)
+                while not wait([opened], timeout=TELL).done:
+                    yield words.opening(name, weights, prepared, arrived(MODELS[name].url))
+                opened.result()
+        yield ""
 
     def explain_model(self, values: Values) -> Values:
         """Another model is open: its last layer is shown, by the same method where it has that."""
         with plainly():
-            asked = self.question(values)
-            offers = self.studio.open(asked.model, asked.weights).explainer.methods
+            name, weights = self.chosen_model(values)
+            offers = self.studio.open(name, weights).explainer.methods
+            asked = self.question(values, model=name, untrained=weights == "random", **ANY_CLASS, layer=None)
             method = asked.method if asked.method in offers else DEFAULT_METHOD
-            return self.show(self.question(values, **ANY_CLASS, layer=None, method=method), offered)
+            return self.show(replace(asked, method=method), partial(offered, limits=self.studio.limits))
 
     def draw_frames(self, values: Values) -> list[tuple[str, str]]:
         """The pictures of all layers, for the slider."""

@@ -12,8 +12,10 @@ from .state import Props
 Parts = dict[str, Any]  # the page's components by name; a control has the name that CONTROLS gives it
 
 
-def lay_out(props: Props, frames: list[tuple[str, str]], model: str, examples: list[Path]) -> Parts:
-    """Lay out the page as it opens: with a photo, explained."""
+def lay_out(
+    props: Props, frames: list[tuple[str, str]], model: str, examples: list[Path], random: bool = True
+) -> Parts:
+    """Lay out the page as it opens: with a photo, explained. random: may models have random weights?"""
     part: Parts = {}
     gr.HTML(f"<h1>{words.TITLE}</h1><p>{words.LEAD}</p>", elem_id="lead")
     with gr.Row(elem_id="work"):
@@ -21,7 +23,7 @@ def lay_out(props: Props, frames: list[tuple[str, str]], model: str, examples: l
             lay_out_stage(part, props, frames)
         with gr.Column(scale=3, min_width=300, elem_id="panel"):
             lay_out_photo(part, examples)
-            lay_out_panel(part, props, model)
+            lay_out_panel(part, props, model, random)
     with gr.Accordion("About this picture, the model and its file", open=False):
         part["notes"] = gr.Markdown(**props["notes"])
         part["take"] = gr.Button("Download the model with its explanations", size="sm")
@@ -83,12 +85,16 @@ def lay_out_photo(part: Parts, examples: list[Path]) -> None:
     )  # fmt: skip
 
 
-def lay_out_panel(part: Parts, props: Props, model: str) -> None:
+def lay_out_panel(part: Parts, props: Props, model: str, random: bool) -> None:
     """Lay out the model and the classes."""
     part["model"] = gr.Dropdown(
         **props["model"], value=model, label="Model", num_choices_shown=None, elem_id="model"
     )
-    part["untrained"] = gr.Checkbox(CONTROLS["untrained"], label="Random weights, to try it without the download")
+    part["untrained"] = gr.Checkbox(
+        CONTROLS["untrained"], label="Random weights, to try it without the download", visible=random
+    )
+    part["opening"] = gr.HTML(elem_id="opening", html_template='<p role="status">${value}</p>')
+    part["open"] = gr.JSON(**props["open"], elem_classes="away")  # the model that the page shows, for the handlers
     part["classes"] = gr.Label(
         **props["classes"], label="What the model sees: click to explain", show_heading=False, elem_id="classes"
     )

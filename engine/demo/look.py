@@ -126,6 +126,7 @@ i.black { background: linear-gradient(90deg, #000, #fff); }
 #examples .gallery-item .container { display: block; aspect-ratio: 1;
     width: 100%; max-width: none; height: auto; max-height: none; }
 #examples .gallery-item img { width: 100%; height: 100%; object-fit: cover; }
+#opening p { margin: 0; padding: 0 2px; font-size: 14px; color: var(--body-text-color); }
 #classes .container { padding: 2px 6px 6px; gap: 0; }
 #classes button { padding: 3px 10px 5px; border-radius: 8px; }
 #classes button:hover { background: var(--input-background-fill); }
@@ -152,3 +153,6 @@ HEAD = f"<script>{Path(__file__).with_name('page.js').read_text(encoding='utf-8'
 
 # gradio calls these with the values of the components that `wire` names.
 SHOW, FRESH = (f"(...given) => window.convlensPage.{name}(...given)" for name in ("show", "fresh"))
+
+# After a failure: the model's controls from what the page shows, and no sentence about a model on its way.
+BACK = "(open) => [open.model, open.untrained, '']"

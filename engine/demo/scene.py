@@ -47,6 +47,12 @@ class Model:
     explainer: Explainer
 
     @cached_property
+    def size(self) -> int:
+        """Bytes of its weights, of which oneDNN keeps layouts of its own: three times as much in all."""
+        tensors = (*self.explainer.module.parameters(), *self.explainer.module.buffers())
+        return 3 * sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+    @cached_property
     def labels(self) -> list[str]:
         """The names of the classes, each different from all others."""
         return unique(self.explainer.labels)
@@ -70,6 +76,11 @@ class Scene:
     photo: Photo
     probabilities: Values
     attributions: Attributions
+
+    def standing(self, target: int) -> tuple[float, int, int]:
+        """The probability of a class, its rank from 1, and among how many."""
+        found = self.probabilities
+        return float(found[target]), 1 + int((found > found[target]).sum()), len(found)
 
     @property
     def layers(self) -> list[int]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from .. import METHODS, MODELS
 from . import words
+from .limits import OWN, Limits
 from .scene import Scene
 
 TOP = 5  # classes in the list
@@ -19,7 +20,7 @@ def shown(scene: Scene, picture: Path) -> Props:
     label, against = model.labels[target], None if question.contrast is None else model.labels[question.contrast]
     title = METHODS[question.method].title
     return {
-        "heading": {"value": words.heading(label, against, title, model_title(scene))},
+        "heading": {"value": words.heading(label, against, title, model_title(scene), *_standings(scene))},
         "picture": {"value": str(picture), "alt_text": f"{title} for {label}"},
         "line": {"value": model.layers[layer] if scene.layers else "at the image itself"},
         "legend": {"value": words.legend(scene.signed, question.look.view)},
@@ -42,13 +43,15 @@ def chosen(scene: Scene) -> Props:
     return {"target": {"value": scene.question.target}, "contrast": {"value": contrast}}
 
 
-def offered(scene: Scene) -> Props:
-    """What there is to choose from, where the model is new."""
+def offered(scene: Scene, limits: Limits = OWN) -> Props:
+    """What there is to choose from, where the model is new, and which model that is."""
     question, model = scene.question, scene.model
     choices = [(label, index) for index, label in enumerate(model.labels)]
     methods = [(METHODS[name].title, name) for name in model.explainer.methods]
     several: Props = {
-        "model": {"choices": words.model_choices()},  # what was downloaded for it is cached from now on
+        "open": {"value": {"model": question.model, "untrained": question.weights == "random"}},
+        # What was downloaded for it is cached from now on, which the labels tell.
+        "model": {"choices": words.model_choices(limits.offers)},
         "method": {"choices": methods, "value": question.method},
         "layer": {"maximum": len(model.layers), "value": (question.layer or 0) + 1},
         "target": {"choices": choices},
@@ -75,6 +78,12 @@ def model_title(scene: Scene) -> str:
     """The name of the model, for people."""
     random = ", random weights" if scene.question.weights == "random" else ""
     return MODELS[scene.question.model].title + random
+
+
+def _standings(scene: Scene) -> tuple[words.Standing, words.Standing | None]:
+    """How probable the class is that is explained, and the one that it is compared with."""
+    contrast = scene.question.contrast
+    return scene.standing(scene.question.target or 0), None if contrast is None else scene.standing(contrast)
 
 
 def _top(scene: Scene) -> list[int]:

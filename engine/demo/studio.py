@@ -15,10 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import EXPORTED_MODELS, METHODS, CaptureError, CompileError, Explainer, load_photo, open_model
+from .. import EXPORTED_MODELS, METHODS, MODELS, CaptureError, CompileError, Explainer, load_photo, open_model
+from ..files.shelf import model_file
 from ..pictures.render import Picture, contact_sheet
 from .cache import Cache
-from .cores import Cores, aside
+from .cores import Cores, in_own_thread
+from .limits import OWN, Limits, size_of
 from .question import Question, RefusalError
 from .scene import Attributions, Model, Photo, Scene, Values
 
@@ -32,27 +34,48 @@ class Studio:
     artifacts: where compiled models are.
     """
 
-    def __init__(self, folder: Path, artifacts: Path = EXPORTED_MODELS) -> None:
-        self.folder, self.artifacts = folder, artifacts
+    def __init__(self, folder: Path, artifacts: Path = EXPORTED_MODELS, limits: Limits = OWN) -> None:
+        self.folder, self.artifacts, self.limits = folder, artifacts, limits
         self.pinned: set[Path] = set()  # folders of pictures that stay
-        self._models: Cache[tuple[str, str], Model] = Cache(4)
+        self._models: Cache[tuple[str, str], Model] = Cache(limits.memory, lambda model: model.size)
         self._photos: Cache[tuple[Path, int], Photo] = Cache(4e8, lambda photo: photo.pixels.nbytes)
         self._probabilities: Cache[tuple[Any, ...], Values] = Cache(1000)
         self._passes: Cache[tuple[Any, ...], Attributions] = Cache(8e8, _bytes)
-        self._homes: Cache[str, Path] = Cache(300, drop=self._delete)
+        self._homes: Cache[str, Path] = Cache(limits.pictures, lambda home: 0, self._delete)
         self._pool = ThreadPoolExecutor(os.cpu_count())
         self.cores = Cores()
 
     def open(self, name: str, weights: str) -> Model:
-        """A model, compiled at its first use. Raises WeightsError, and RefusalError where it can't be exact."""
+        """A model, compiled at its first use.
+
+        Raises WeightsError, and RefusalError where it can't be exact or is not offered here.
+        """
 
         def read() -> Model:
-            return Model(aside(lambda: open_model(name, weights, self.artifacts)))
+            self._admit(name, weights)
+            return Model(in_own_thread(lambda: open_model(name, weights, self.artifacts)))
 
         try:
             return self._models.get((name, weights), read)
         except (CaptureError, CompileError) as error:
             raise RefusalError(f"{name} can't be explained exactly: {error}") from error
+
+    def prepared(self, name: str, weights: str) -> bool:
+        """Does a file of the model lie ready?"""
+        return model_file(name, weights, self.artifacts).is_file()
+
+    def _admit(self, name: str, weights: str) -> None:
+        """Raise RefusalError where opening a model would take more of this machine than visitors may."""
+        title = MODELS[name].title
+        if not self.limits.offers(name):
+            raise RefusalError(f"{title} is too large for this page. Choose a smaller model from the list.")
+        if self.prepared(name, weights):
+            return
+        if weights == "random" and not self.limits.random:
+            raise RefusalError(f"This page draws no random weights for {title}. Choose the published ones.")
+        if size_of(self.artifacts) > self.limits.artifacts:
+            ready = [spec.title for spec in MODELS.values() if self.prepared(spec.name, "default")]
+            raise RefusalError(f"This page has no room for another model. Choose one of {', '.join(ready)}.")
 
     def scene(self, question: Question) -> Scene:
         """Settle what the question leaves open, and run the network where it has not run for this yet.
@@ -96,7 +119,7 @@ class Studio:
     def artifact(self, name: str, weights: str) -> Path:
         """A model's own file, laid where visitors can fetch it."""
         self.open(name, weights)
-        source = self.artifacts / (f"{name}.pt" if weights == "default" else f"{name}-{weights}.pt")
+        source = model_file(name, weights, self.artifacts)
         path = self.folder / "artifacts" / source.name
         if not (path.exists() and path.samefile(source)):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -122,8 +145,10 @@ class Studio:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(f".{uuid4().hex}")
-            partial.write_bytes(encode(draw()))
+            content = encode(draw())
+            partial.write_bytes(content)
             partial.replace(path)
+            self._homes.grow(scene.key, len(content))
         return path
 
     def _photo(self, path: Path) -> Photo:

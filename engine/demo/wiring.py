@@ -18,7 +18,7 @@ def wire(demo: gr.Blocks, part: Parts, props: Props, desk: Desk) -> None:
         "inputs": [part["layer"], part["frames"], part["picture"], part["line"]],
         "outputs": [part["picture"], part["line"]],
     }
-    controls = {part[name] for name in CONTROLS}
+    controls = {*(part[name] for name in CONTROLS), part["open"]}
     # Values come as they were posted: read_question checks more than gradio's preprocessing does.
     asking: dict[str, Any] = {
         "inputs": controls,
@@ -34,14 +34,17 @@ def wire(demo: gr.Blocks, part: Parts, props: Props, desk: Desk) -> None:
     looks = [part[name].input for name in ("method", "view", "gray", "show", "strength")]
     models = [part[name].input for name in ("model", "untrained")]
     # Downloads have a lane of their own, so that nobody's picture waits for them.
-    opening = asking | waiting | {"concurrency_id": "models", "outputs": []}
+    opening = asking | {"concurrency_id": "models", "outputs": part["opening"], "show_progress": "hidden"}
+    opened = gr.on(models, desk.open_model, **opening)
+    # After a failure the controls are those of the model that is shown.
+    opened.failure(None, part["open"], [part["model"], part["untrained"], part["opening"]], js=look.BACK)
     for event in (
         gr.on(looks, desk.explain_look, **told),
         gr.on([part["target"].input, part["contrast"].input], desk.explain_class, **told),
         part["classes"].select(desk.explain_click, **told),
         part["own"].upload(desk.explain_photo, **photos | {"inputs": {*controls, part["own"]}}),
         part["examples"].click(desk.explain_example, **photos | {"inputs": {*controls, part["examples"]}}),
-        gr.on(models, desk.open_model, **opening).success(desk.explain_model, **told),
+        opened.success(desk.explain_model, **told),
     ):
         drawn = event.success(desk.draw_frames, **asking, outputs=part["frames"], show_progress="hidden")
         drawn.success(None, **film, js=look.FRESH)

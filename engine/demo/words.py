@@ -1,7 +1,7 @@
 """Every sentence that the page says, but for the errors."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -40,28 +40,46 @@ def layer_line(name: str, shape: Sequence[int], number: int, layers: int) -> str
     return f"{name} · {' × '.join(map(str, shape))} · {number} of {layers}"
 
 
-def model_choices() -> list[tuple[str, str]]:
-    """All models for a dropdown: a label that tells where the weights are, and the name."""
+def model_choices(offers: Callable[[str], bool] = lambda name: True) -> list[tuple[str, str]]:
+    """The models that a page `offers`, for a dropdown: a label that tells where the weights are, and the name."""
     where = {"embedded": "included", "cached": "cached"}
     return [
         (f"{spec.title}  ·  {where.get(availability(spec.name), f'download {spec.megabytes:.0f} MB')}", spec.name)
         for family in by_family().values()
         for spec in family
+        if offers(spec.name)
     ]
 
 
-def opening(name: str, weights: str) -> str:
-    """What happens while a model is opened."""
+def opening(name: str, weights: str, prepared: bool, arrived: int) -> str:
+    """What happens while a model is opened. prepared: its file lies ready. arrived: bytes of a download."""
     spec = MODELS[name]
+    if prepared:
+        return f"Opening {spec.title} …"
     if weights == "default" and availability(name) == "download":
-        return f"Downloading {spec.megabytes:.0f} MB and compiling {spec.title}, once"
-    return f"Opening {spec.title}"
+        share = min(1.0, arrived / (spec.megabytes * 2**20)) if spec.megabytes else 0.0
+        return f"Downloading {spec.megabytes:.0f} MB and compiling {spec.title}: {share:.0%}"
+    return f"Compiling {spec.title}, once …"
 
 
-def heading(target: str, contrast: str | None, method: str, model: str) -> str:
-    """What the picture shows, as HTML; method and model by their titles."""
+Standing = tuple[float, int, int]  # the probability of a class, its rank from 1, and among how many
+
+
+def standing(label: str, found: Standing) -> str:
+    """How probable the network finds a class: "lynx 1.4 %, rank 4 of 1000"."""
+    probability, rank, classes = found
+    share = f"{probability:.1%}" if probability >= 0.0005 else "below 0.1%"
+    return f"{escape(label)} {share.replace('%', ' %')}, rank {rank} of {classes}"
+
+
+def heading(
+    target: str, contrast: str | None, method: str, model: str, found: Standing, against: Standing | None
+) -> str:
+    """What the picture shows, as HTML; method and model by their titles, and how probable each class is."""
     rather = f" rather than <b>{escape(contrast)}</b>" if contrast else ""
-    return f"<h2>Why <b>{escape(target)}</b>{rather}?</h2><p>{escape(method)} · {escape(model)}</p>"
+    told = [standing(target, found)] + ([standing(contrast, against)] if contrast and against else [])
+    line = " · ".join([*told, escape(method), escape(model)])
+    return f"<h2>Why <b>{escape(target)}</b>{rather}?</h2><p>{line}</p>"
 
 
 def method_line(method: str, absent: Mapping[str, str]) -> str:

@@ -51,6 +51,16 @@ def fetch(url: str, progress: bool) -> Path:
     return path
 
 
+def arrived(url: str) -> int:
+    """How many bytes of a file have come so far, of a download that is on its way; 0 where there is none.
+
+    torch writes them beside the file, under its name and one more: NAME.SOMETHING.partial.
+    """
+    path = cache_path(url)
+    sizes = [part.stat().st_size for part in path.parent.glob(f"{path.name}.*.partial") if part.exists()]
+    return max(sizes, default=0)
+
+
 def _reach(url: str) -> None:
     """Raise OSError unless the server answers in time.
 
