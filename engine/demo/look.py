@@ -126,6 +126,7 @@ i.black { background: linear-gradient(90deg, #000, #fff); }
 #examples .gallery-item .container { display: block; aspect-ratio: 1;
     width: 100%; max-width: none; height: auto; max-height: none; }
 #examples .gallery-item img { width: 100%; height: 100%; object-fit: cover; }
+#opening [data-testid=status-tracker] { display: none; }
 #opening p { margin: 0; padding: 0 2px; font-size: 14px; color: var(--body-text-color); }
 #classes .container { padding: 2px 6px 6px; gap: 0; }
 #classes button { padding: 3px 10px 5px; border-radius: 8px; }

@@ -146,7 +146,8 @@ def test_the_api_of_a_page_for_strangers_refuses_what_the_page_does_not_offer(
     models = tmp_path / "models"  # without the random weights that another test has prepared
     models.mkdir()
     (models / f"{LITE}.pt").hardlink_to(artifacts / f"{LITE}.pt")
-    with served(models, tmp_path, SMALL) as site:
+    (tmp_path / "site").mkdir()
+    with served(models, tmp_path / "site", SMALL) as site:
         client = Client(site, verbose=False)
         with pytest.raises(AppError, match="VGG16 is too large for this page"):
             client.predict(photo=handle_file(str(chelsea)), model="vgg16", api_name="/explain")
