@@ -85,6 +85,7 @@ def test_a_download_tells_how_far_it_is(open_at: Callable[..., Page], artifacts:
             go_on.set()
             expect(page.locator("#heading")).to_contain_text("SqueezeNet 1.1", timeout=60 * SECONDS)
             expect(told).to_have_text("")
+            page.close()  # before its server ends
     (artifacts / "squeezenet1_1.pt").unlink()
 
 
