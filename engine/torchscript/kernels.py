@@ -13,9 +13,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .torchscript import name_for_files
+
 
 def _interface(declaration: Any) -> Any:
-    """torch.jit.interface without its notice; see `scripted`. It looks names up in the room that calls it."""
+    """torch.jit.interface without its notice; see `scripted`.
+
+    It looks the names of types up in the room that calls it, and their names in files at once: so it stands here.
+    """
+    name_for_files(declaration)
     with warnings.catch_warnings(action="ignore", category=FutureWarning):
         return torch.jit.interface(declaration)
 

@@ -25,7 +25,7 @@ from .answers import Answers
 from .kernels import How, Plain, Then
 from .printing import Calls, block, quickly, statements
 from .schedule import Reading, Stage, Step, plan
-from .torchscript import scripted
+from .torchscript import name_for_files, scripted
 
 _serial = itertools.count()
 
@@ -44,7 +44,9 @@ def lower(compiled: Compiled, labels: list[str], geometry: Geometry) -> torch.ji
         ]
     )
     functions = _define(source)
-    module = type("Explained", (Answers,), functions)()
+    kind = type("Explained", (Answers,), functions)
+    name_for_files(kind)
+    module = kind()
     module.weights = torch.nn.Module()
     for name, value in program.constants.items():
         module.weights.register_buffer(name, value)
