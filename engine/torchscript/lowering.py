@@ -17,6 +17,7 @@ from torch import Tensor, fx
 from ..compiler.keep_float32 import stem_constants
 from ..compiler.passes import Compiled
 from ..errors import ProgramError
+from ..listing.names import image_ct_of
 from ..listing.program import Program, aten, literal
 from ..methods import IMAGE, METHODS, Method, less, weighted
 from ..pictures.geometry import Geometry
@@ -113,7 +114,7 @@ def _walk_source(program: Program, methods: list[Method], calls: Calls) -> str:
     assert program.seed is not None
     lines += [f"{program.seed.name} = self.aim({program.logits.name}, {program.seed.name})"]
     lines += [f"{node.name} = nothing" for node in _handed_on(program, steps)]
-    lines += [f"{_at_image(gate)} = nothing" for gate in program.cotangents]
+    lines += [f"{image_ct_of(gate)} = nothing" for gate in program.cotangents]
     for stage, group in itertools.groupby(steps[len(forward) :], _place):
         if isinstance(stage, int):
             lines += _reading(program, methods, stage)
@@ -121,9 +122,9 @@ def _walk_source(program: Program, methods: list[Method], calls: Calls) -> str:
             gate, index = stage
             body = [line for s in group if isinstance(s, Step) for line in statements(program, s, calls, unread)]
             if index < 0:
-                body.append(f"{_at_image(gate)} = {program.image_cotangents[gate].name}")
+                body.append(f"{image_ct_of(gate)} = {program.image_cotangents[gate].name}")
             lines += block(f"{gate} <= {index}", body)
-    images = ", ".join(_at_image(gate) for gate in program.cotangents)
+    images = ", ".join(image_ct_of(gate) for gate in program.cotangents)
     lines.append(f"return {program.logits.name}, out, [{images}]")
     head = (
         f"walk(self, {program.image.name}: Tensor, {program.seed.name}: Tensor, depth: dict[str, int], "
@@ -304,7 +305,3 @@ def _before_restoring(ct: fx.Node) -> fx.Node:
     while "restores" in ct.meta:
         ct = ct.all_input_nodes[0]
     return ct
-
-
-def _at_image(gate: str) -> str:
-    return f"image_{gate}"
