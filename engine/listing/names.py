@@ -9,7 +9,7 @@ import keyword
 from collections.abc import Iterable
 
 SELF, TORCH, ATEN, TENSOR = "self", "torch", "aten", "Tensor"
-CONV_STEPS, EPILOGUE = "How", "Then"  # classes of `torchscript.kernels`
+CONV_STEPS, EPILOGUE = "ConvSteps", "Epilogue"  # classes of `torchscript.kernels`
 DEPTH, FIRST, LAST, WANTED = "depth", "first", "last", "wanted"  # what a walk is asked
 NOTHING, OUT, SUMS, PROBED = "nothing", "out", "sums", "probed"  # what it keeps
 
@@ -28,6 +28,16 @@ def depth_of(gate: str) -> str:
 def image_ct_of(gate: str) -> str:
     """The local that holds what a gate's backward pass brings to the image, if it goes so far."""
     return f"image_{gate}"
+
+
+def read_of(method: str) -> str:
+    """The function that reads a method's map. It is global, and called where no value of a network is bound."""
+    return f"read_{method}"
+
+
+def weigh_of(method: str) -> str:
+    """The function that gives a method's weights; as `read_of`."""
+    return f"weigh_{method}"
 
 
 def reserved(gates: Iterable[str]) -> set[str]:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..torchscript.kernels import How, Then, clamped, finished, transposed
+from ..torchscript.kernels import ConvSteps, Epilogue, clamped, finished, transposed
 from ..torchscript.torchscript import scripted
 
 PRECISIONS = (torch.float32, torch.bfloat16)
@@ -83,7 +83,9 @@ class Packed(nn.Module):
         self.known.clear()
 
     @torch.jit.export
-    def conv(self, x: Tensor, call: int, weight: Tensor, bias: Tensor | None, how: How, then: Then) -> Tensor:
+    def conv(
+        self, x: Tensor, call: int, weight: Tensor, bias: Tensor | None, how: ConvSteps, then: Epilogue
+    ) -> Tensor:
         """As `Kernels.conv`."""
         if self.ways[call] == 0 and not self.sealed:
             self.lay_out(call, x, weight, how, False)
@@ -92,14 +94,14 @@ class Packed(nn.Module):
         return fused(x, kernel, bias, how, then)
 
     @torch.jit.export
-    def conv_back(self, ct: Tensor, call: int, weight: Tensor, how: How, then: Then) -> Tensor:
+    def conv_back(self, ct: Tensor, call: int, weight: Tensor, how: ConvSteps, then: Epilogue) -> Tensor:
         """As `Kernels.conv_back`: at stride 1 a convolution with the turned kernel, at others a transposed one;
         to few channels, as an image has, a convolution for each phase of the stride."""
         if self.ways[call] == 0 and not self.sealed:
             self.lay_out_back(call, ct, weight, how)
         way, kernel = self.ways[call], self.laid_out[call]
         if way == 2:
-            around = How(how.stride, self.around[call], how.output_padding, how.dilation, how.groups)
+            around = ConvSteps(how.stride, self.around[call], how.output_padding, how.dilation, how.groups)
             return fused(ct, kernel, None, around, then)
         if way == 3:
             back = self.in_phases(ct, call, weight, how)
@@ -112,11 +114,11 @@ class Packed(nn.Module):
             back = transposed(ct, weight, how)
         return finished(back, then)
 
-    def in_phases(self, ct: Tensor, call: int, weight: Tensor, how: How) -> Tensor:
+    def in_phases(self, ct: Tensor, call: int, weight: Tensor, how: ConvSteps) -> Tensor:
         """All pixels of one phase of the stride are a convolution of their own: few channels become many."""
         stride, before = how.stride[0], self.before[call]
         around = padded(self.around[call][0])
-        phases = fused(ct, self.laid_out[call], None, around, Then(None, False, None, None))
+        phases = fused(ct, self.laid_out[call], None, around, Epilogue(None, False, None, None))
         height, width = [
             (ct.shape[i + 2] - 1) * stride - 2 * how.padding[i] + weight.shape[i + 2] + how.output_padding[i]
             for i in range(2)
@@ -129,7 +131,7 @@ class Packed(nn.Module):
         whole: Tensor = pixels[:, :, :height, :width].contiguous()
         return whole
 
-    def lay_out(self, call: int, x: Tensor, weight: Tensor, how: How, back: bool) -> None:
+    def lay_out(self, call: int, x: Tensor, weight: Tensor, how: ConvSteps, back: bool) -> None:
         """Lay out the kernel of a convolution of x, or of a transposed one."""
         shape = list(x.shape)
         shape[0] = self.images
@@ -143,7 +145,7 @@ class Packed(nn.Module):
             )
         self.laid_out[call] = either(self.known[call], kernel)
 
-    def lay_out_back(self, call: int, ct: Tensor, weight: Tensor, how: How) -> None:
+    def lay_out_back(self, call: int, ct: Tensor, weight: Tensor, how: ConvSteps) -> None:
         """Choose the way back, and lay out its kernel."""
         out, inputs, size, groups = weight.shape[0], weight.shape[1], weight.shape[2:], how.groups
         stride, padding, output_padding = how.stride, how.padding, how.output_padding
@@ -206,19 +208,19 @@ def either(known: list[Tensor], kernel: Tensor) -> Tensor:
     return kernel
 
 
-def turned(weight: Tensor, how: How) -> How:
+def turned(weight: Tensor, how: ConvSteps) -> ConvSteps:
     """The convolution with the turned kernel that goes back through one at stride 1."""
     padding = [how.dilation[i] * (weight.shape[i + 2] - 1) - how.padding[i] for i in range(2)]
-    return How(how.stride, padding, how.output_padding, how.dilation, how.groups)
+    return ConvSteps(how.stride, padding, how.output_padding, how.dilation, how.groups)
 
 
-def padded(padding: int) -> How:
+def padded(padding: int) -> ConvSteps:
     """A plain convolution, with padding on all sides."""
-    return How([1, 1], [padding, padding], [0, 0], [1, 1], 1)
+    return ConvSteps([1, 1], [padding, padding], [0, 0], [1, 1], 1)
 
 
-def fused(x: Tensor, kernel: Tensor, bias: Tensor | None, how: How, then: Then) -> Tensor:
-    """A convolution, and what is done then, as one call of oneDNN as far as it has that."""
+def fused(x: Tensor, kernel: Tensor, bias: Tensor | None, how: ConvSteps, then: Epilogue) -> Tensor:
+    """A convolution, and what is done to the result, as one call of oneDNN as far as it has that."""
     other, low, high = then.other, then.low, then.high
     rectified = low is not None and low == 0.0 and high is None
     # In bfloat16 oneDNN has no sum with ReLU for groups, nor one in place where `other` is laid out otherwise.
@@ -239,7 +241,16 @@ def fused(x: Tensor, kernel: Tensor, bias: Tensor | None, how: How, then: Then) 
         bottom = torch.tensor(low).item() if how.groups else None
         top = torch.tensor(high).item() if how.groups else None
         return torch.ops.mkldnn._convolution_pointwise(  # type: ignore[no-any-return]
-            x, kernel, bias, how.padding, how.stride, how.dilation, how.groups, "hardtanh", [bottom, top], ""
+            x,
+            kernel,
+            bias,
+            how.padding,
+            how.stride,
+            how.dilation,
+            how.groups,
+            "hardtanh",
+            [bottom, top],
+            "",
         )
     else:
         y = torch.ops.mkldnn._convolution_pointwise(

@@ -3,6 +3,7 @@
 import inspect
 import sys
 import warnings
+from typing import Any
 
 import torch
 from torch import nn
@@ -31,11 +32,11 @@ def name_for_files(*things: type) -> None:
 
     things: classes that no room holds, being made just now.
     """
-    found = list(things)
+    found: list[Any] = list(things)
     for name, room in list(sys.modules.items()):
         if name.startswith(f"{PACKAGE}."):
             own = [thing for thing in list(vars(room).values()) if getattr(thing, "__module__", None) == name]
             found += [thing for thing in own if inspect.isclass(thing) or inspect.isfunction(thing)]
     for thing in found:
         home = thing.__module__.removeprefix(PACKAGE)
-        thing._jit_override_qualname = f"{PREFIX}{home}.{thing.__name__}"  # type: ignore[attr-defined]
+        thing._jit_override_qualname = f"{PREFIX}{home}.{thing.__name__}"

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from engine import Explainer, compile_model, load, save
 from engine.listing.names import reserved
 from engine.rules.policies import GATES
-from engine.torchscript.answers import Answers
+from engine.torchscript.answers import ScriptedExplainer
 from engine.trust.certificate import certify
 from tests.oracle import at_image, deviation
 
@@ -31,7 +31,7 @@ PATHS = {
         "guided_ct.image",
         "relu",
     ],
-    "attributes": [*vars(Answers), *Answers.__annotations__, "weights", "collect_guided"],
+    "attributes": [*vars(ScriptedExplainer), *ScriptedExplainer.__annotations__, "weights", "collect_guided"],
     "TorchScript's": [
         "ops",
         "CONSTANTS",
