@@ -25,7 +25,7 @@ class Place(StrEnum):
 
     says: str
 
-    def __new__(cls, word: str, says: str) -> "Place":
+    def __new__(cls, word: str, says: str = "") -> "Place":
         """A place is its word, and knows how people say it."""
         place = str.__new__(cls, word)
         place._value_, place.says = word, says

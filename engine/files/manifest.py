@@ -58,7 +58,7 @@ def describe(compiled: "Compiled", geometry: Geometry, source: dict[str, Any]) -
             for layer in compiled.program.layers
         ],
         "methods": [
-            {"name": m.name, "title": m.title, "gate": m.gate, "at": m.at, "times": m.times, "cite": m.cite}
+            {"name": m.name, "title": m.title, "gate": m.gate, "at": m.at.value, "times": m.times, "cite": m.cite}
             for m in compiled.methods
         ],
         "absent": compiled.absent,

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..methods import Place
 from ..pictures.geometry import Geometry
 from ..text import nearest
 from ..torchscript.overlay import admit as admit_overlay
@@ -123,7 +124,7 @@ class Explainer:
     def sweep(self, x: Tensor, seed: Tensor, method: str) -> Tensor:
         """A layer method at every layer, from one pass: [N, L, S, S], or [N, L, C, S, S] for Guided Grad-CAM."""
         self._admit(x, [method], seed)
-        if self._at(method) == "image":
+        if self._place(method).at_image:
             raise ValueError(f"{method} explains the image and has no layers; use explain")
         with self._asking(len(x)) as net:
             return net.sweep(x, seed, method)  # type: ignore[no-any-return]
@@ -204,10 +205,10 @@ class Explainer:
         return known[setting]
 
     def _index(self, method: str, layer: int | str) -> int:
-        if self._at(method) == "image":
+        if self._place(method).at_image:
             return -1
         index = self.layer_index(layer)
-        if self._at(method) == "pooled" and index not in (-1, self.module.pooled):
+        if not self._place(method).at_every_layer and index not in (-1, self.module.pooled):
             raise ValueError(f"{method} has one layer, {self.layers[self.module.pooled]!r}; ask for it or for -1")
         return index
 
@@ -218,8 +219,8 @@ class Explainer:
             raise ValueError(f"{len(asked)} targets for {len(x)} images")
         return torch.tensor(asked, device=x.device)[:, None]
 
-    def _at(self, method: str) -> str:
-        return next(str(entry["at"]) for entry in self.manifest["methods"] if entry["name"] == method)
+    def _place(self, method: str) -> Place:
+        return next(Place(entry["at"]) for entry in self.manifest["methods"] if entry["name"] == method)
 
     def _admit(self, x: Tensor, methods: Sequence[str], seed: Tensor | None = None) -> None:
         """Raise ValueError unless the question fits the network."""
