@@ -74,7 +74,7 @@ def test_a_convolution_and_its_way_back(kernels: torch.jit.ScriptModule, name: s
                     wanted = free if low is None else free.relu()
                     given = None if other is None else other.clone()
                     close(kernels.conv_back(ct, 1, weight, how, Epilogue(given, over, low, None)), wanted, free)
-    assert kernels.ways[0] == 1 and kernels.ways[1] in (1, 2, 3)
+    assert kernels.forms[0] == kernels.AS_IS and kernels.forms[1] != kernels.NOT_YET
 
 
 @pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="oneDNN has no bfloat16 here")
@@ -99,7 +99,7 @@ def test_a_sum_and_a_relu_in_bfloat16(
 def test_stems_go_back_in_phases(kernels: torch.jit.ScriptModule) -> None:
     weight, ct = torch.randn(8, 3, 7, 7), torch.randn(1, 8, 16, 16)
     kernels.conv_back(ct, 0, weight, ConvSteps([2, 2], [3, 3], [1, 1], [1, 1], 1), NOTHING)
-    assert kernels.ways[0] == 3
+    assert kernels.forms[0] == kernels.IN_PHASES
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-5), (torch.bfloat16, 1e-2)])
@@ -125,7 +125,7 @@ def test_what_is_sealed_stays_as_it_is(kernels: torch.jit.ScriptModule) -> None:
     close(found, F.conv2d(x, weight, None, 1, 1).relu())
     found = kernels.conv_back(x, 1, weight, SAME, NOTHING)
     close(found, F.conv_transpose2d(x, weight, None, 1, 1))
-    assert list(kernels.ways) == [0, 0]
+    assert list(kernels.forms) == [kernels.NOT_YET] * 2
 
 
 class Small(nn.Module):
@@ -247,14 +247,14 @@ def test_kernels_laid_out_alike_are_shared_between_numbers_of_threads(threads: i
 
 
 def test_so_many_settings_and_no_more_are_laid_out_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.run.explainer.MOST", 2)
+    monkeypatch.setattr("engine.run.explainer.MAX_LAYOUTS", 2)
     explainer = small()
     for images in (1, 3, 2, 5, 1):
         x = torch.randn(images, 3, 16, 16)
         logits = explainer.forward(x)
         with torch.no_grad():
             close(logits, explainer.module.forward(x))
-    assert len(set(map(id, explainer._quick.values()))) == 2
+    assert len(set(map(id, explainer._layouts.values()))) == 2
 
 
 @pytest.mark.parametrize("images", [1, 4])
