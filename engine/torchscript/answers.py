@@ -14,6 +14,7 @@ from ..methods import PROBE
 from ..pictures.geometry import preprocess
 from .kernels import Kernels
 from .overlay import overlay
+from .resizing import resize
 
 
 class ScriptedExplainer(nn.Module):
@@ -66,6 +67,7 @@ class ScriptedExplainer(nn.Module):
         """The seed [N, K], where it is one; of classes, int64 [N, 1], their one-hots, with -1 for the top ones."""
         if seed.dtype != torch.int64:
             return seed
+        # Made of the logits, it lies where they are and has their precision.
         index = torch.where(seed < 0, logits.argmax(1, keepdim=True), seed)
         return torch.zeros_like(logits).scatter(1, index, 1.0)
 
@@ -118,6 +120,7 @@ class ScriptedExplainer(nn.Module):
             logits, maps = self.ask(x, seed, [method], layer, layer)
             return logits, maps[0]
         first, last = self.first_of[method], self.last_of[method]
+        # A negative one counts from the end of what the method reads, so that -1 is CAM's one layer too.
         index = layer + last + 1 if layer < 0 else layer
         if index < first or index > last:
             if first == last:
@@ -148,6 +151,7 @@ class ScriptedExplainer(nn.Module):
     def at_all_layers(self, x: Tensor, seed: Tensor, methods: list[str]) -> tuple[Tensor, list[Tensor]]:
         """Several methods, with the logits."""
         self.check_question(x, seed, methods)
+        # No layer lies between these two: so it stays where only image methods are asked.
         first, last = len(self.layers), -1
         for method in methods:
             if method in self.reader_of:
@@ -167,6 +171,7 @@ class ScriptedExplainer(nn.Module):
         primals: list[Tensor] = []
         cotangents: list[Tensor] = []
         for index in range(len(self.layers)):
+            # The walk hands out a primal and a cotangent at each layer, from the last one to the first.
             at = 2 * (len(self.layers) - 1 - index)
             primals.append(out[at])
             cotangents.append(out[at + 1])
@@ -183,6 +188,7 @@ class ScriptedExplainer(nn.Module):
         self, x: Tensor, seed: Tensor, methods: list[str], first: int, last: int
     ) -> tuple[Tensor, list[Tensor]]:
         """One walk for `methods` at layers first..last: logits, and for each method its maps, resized."""
+        # Each gate goes down once, as deep as any of the methods has it; each reader reads once for all like it.
         depth = self.forward_only()
         readers: list[str] = []
         for method in methods:
@@ -211,8 +217,10 @@ class ScriptedExplainer(nn.Module):
                     for layer in range(low, high + 1)
                 ]
                 stacks[reader] = self.like.new_empty([x.shape[0], len(maps), self.size[0], self.size[1]])
+                # One block of memory for all layers, into which each group of them is enlarged at its place.
                 resize(maps, reader in self.rectified, stacks[reader])
             stack = stacks[reader]
+            # The stack may serve another method still, so the product is a new one.
             if method in self.times_of:
                 stack = stack[:, :, None] * self.at_image(self.times_of[method], x, images)[:, None]
             found.append(stack)
@@ -230,6 +238,7 @@ class ScriptedExplainer(nn.Module):
         if seed.dtype == torch.int64:
             if list(seed.shape) != [x.shape[0], 1]:
                 raise ValueError(f"classes are {list(seed.shape)}, for these images they are [{x.shape[0]}, 1]")
+            # Left to scatter, a class that is not there would end a whole process on a GPU.
             if int(seed.min()) < -1 or int(seed.max()) >= self.classes:
                 raise ValueError(f"a class is none of -1..{self.classes - 1}")
         elif list(seed.shape) != [x.shape[0], self.classes]:
@@ -237,39 +246,3 @@ class ScriptedExplainer(nn.Module):
         for method in methods:
             if method not in self.methods:
                 raise ValueError(f"no method {method}; this file has {', '.join(self.methods)}")
-
-
-def resize(maps: list[Tensor], rectified: bool, answer: Tensor) -> None:
-    """Write L maps [N, h, w] of any sizes into answer [N, L, S, S], bilinearly; neighbours of one size together.
-
-    rectified: what is below zero is cut before.
-    """
-    start = 0
-    for end in range(1, len(maps) + 1):
-        if end == len(maps) or maps[end].shape != maps[start].shape:
-            group = torch.stack(maps[start:end], 1)
-            enlarge(torch.relu_(group) if rectified else group, answer[:, start:end])
-            start = end
-
-
-def enlarge(maps: Tensor, answer: Tensor) -> None:
-    """Write maps [N, L, h, w] into answer [N, L, S, S], bilinearly.
-
-    Each pixel of a small map lands on many: on a CPU two products do that in 0.25 to 0.6 of the time.
-    """
-    size = answer.shape[2:]
-    small = 8 * maps.shape[2] <= size[0] and 8 * maps.shape[3] <= size[1]
-    precise = maps.dtype == torch.float32 or maps.dtype == torch.float64
-    if small and precise and maps.device.type == "cpu":
-        rows, columns = bilinear_matrix(maps, 2, size[0]), bilinear_matrix(maps, 3, size[1])
-        torch.matmul(rows, torch.matmul(maps, columns.t()), out=answer)
-    else:
-        torch.ops.aten.upsample_bilinear2d(maps, size, False, None, None, out=answer)
-
-
-def bilinear_matrix(maps: Tensor, axis: int, size: int) -> Tensor:
-    """How much each of `size` pixels takes of each pixel along an axis of the maps, bilinearly: [size, length]."""
-    length = maps.shape[axis]
-    each = torch.eye(length, dtype=maps.dtype, device=maps.device)[None, None]
-    taken: Tensor = torch.ops.aten.upsample_bilinear2d(each, [size, length], False, None, None)[0, 0]
-    return taken

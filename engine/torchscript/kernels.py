@@ -103,6 +103,7 @@ def transposed(ct: Tensor, weight: Tensor, how: ConvSteps) -> Tensor:
 
 def finished(y: Tensor, then: Epilogue) -> Tensor:
     """Do in place what is to be done to a result."""
+    # The result is the caller's own, and nobody has seen it yet.
     other = then.other
     if other is not None:
         y.add_(other)
@@ -111,6 +112,7 @@ def finished(y: Tensor, then: Epilogue) -> Tensor:
 
 def clamped(y: Tensor, low: float | None, high: float | None) -> Tensor:
     """Clamp in place, to the ends that there are."""
+    # The frequent case has an op of its own, and clamp_ refuses to be given no end at all.
     if low is not None and low == 0.0 and high is None:
         return torch.relu_(y)
     return y if low is None and high is None else torch.clamp_(y, low, high)

@@ -41,6 +41,8 @@ def lower(compiled: Compiled, labels: list[str], geometry: Geometry) -> torch.ji
     _fill_in_network(module, compiled.program, labels)
     _fill_in_methods(module, compiled)
     _fill_in_geometry(module, geometry)
+    # Convolutions were numbered while they were printed. The kernels are scripted apart, behind an interface: who
+    # loads the file may put others in their place.
     module.calls = len(calls)
     module.kernels = scripted(Plain())
     return scripted(module.eval())
@@ -69,6 +71,7 @@ def _fill_in_network(module: ScriptedExplainer, program: Program, labels: Sequen
     for name, value in program.constants.items():
         module.weights.register_buffer(name, value)
     like = next((c for c in program.constants.values() if c.is_floating_point()), torch.empty(0))
+    # Buffers, empty as they are, move to a device and change their precision along with the weights.
     module.register_buffer("like", like.new_empty(0))
     module.register_buffer("fine", like.new_empty(0))
     module.stem = stem_constants(program)

@@ -103,6 +103,7 @@ def _primals(program: Program) -> str:
     primals = ", ".join(primal.name for primal in program.primals)
     head = f"primals({SELF}, {program.image.name}: {TENSOR}) -> tuple[{TENSOR}, list[{TENSOR}]]"
     lines = [_fine(program), *lines, f"return {program.logits.name}, [{primals}]"]
+    # Nothing that is compiled calls it, so without this it would be left out of the file.
     return "@torch.jit.export\n" + _function(head, lines)
 
 
@@ -112,11 +113,14 @@ def _walk(staged: StagedProgram, calls: Calls) -> str:
     assert program.seed is not None
     image, seed = program.image.name, program.seed.name
     lines = [_fine(program), *(f'{depth_of(gate)} = {DEPTH}["{gate}"]' for gate in gates)]
+    # What is not computed is an empty tensor: a name has one type to TorchScript, on every way through the code.
     lines += [f"{NOTHING} = torch.empty(0)", f"{OUT}: list[{TENSOR}] = []"]
     lines += [f"{SUMS}: dict[str, tuple[{TENSOR}, {TENSOR}]] = {{}}", f'{PROBED} = "{PROBE}" in {WANTED}']
     for step in staged.forward:
         lines += statements(program, step, calls)
+    # Between the halves, for a seed that asks for the top class is known only when the logits are.
     lines.append(f"{seed} = {SELF}.resolve_seed({program.logits.name}, {seed})")
+    # A stage is a block under a condition, and its names are known behind it only if they were bound before it.
     lines += [f"{node.name} = {NOTHING}" for node in staged.handed_on]
     lines += [f"{image_ct_of(gate)} = {NOTHING}" for gate in gates]
     for part in staged.backward:
@@ -151,6 +155,7 @@ def _reading(staged: StagedProgram, reading: Reading) -> list[str]:
     if (folded := reading.folded) is not None:
         summed = f"{reading.layer + 1} <= {LAST}" if folded.same_sums_as_next_layer else False
         weighed = _collected(staged, reading, folded.value, folded.cts, f"{literal(folded.shift)}, {summed}")
+        # A probe, and a method that is no weighted sum, want the layer itself.
         others = [PROBE, *(m.name for m in staged.methods if not m.at.at_image and m.weigh is None)]
         lines = [*block(" or ".join(f'"{name}" in {WANTED}' for name in others), lines), *block("", weighed)]
     return block(is_read(reading.layer), lines)
@@ -161,6 +166,7 @@ def _collected(
 ) -> list[str]:
     """Statements that compute what a layer's reading takes and no stage has computed, and that read."""
     program = staged.program
+    # The primal is given back once for all gates, a cotangent only where its gate has come so far.
     lines = list(program.lines(_within(reading.unfolding, primal)))
     for gate, ct in cts.items():
         own = [node for node in reading.unfolding if node.meta["gate"] == gate]
@@ -214,6 +220,7 @@ def _read(methods: list[Method]) -> str:
     """The maps of the image methods, and of those that multiply a layer's map."""
     names = dict.fromkeys(method.name for method in with_factors(methods) if method.at.at_image)
     lines = [f'if method == "{name}":\n        return {read_of(name)}(primal, ct)' for name in names]
+    # Nobody comes here with another name, but TorchScript wants an answer on every way.
     lines.append("raise ValueError(method)")
     return _function("read(self, method: str, primal: Tensor, ct: Tensor) -> Tensor", lines)
 

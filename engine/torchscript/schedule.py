@@ -77,6 +77,7 @@ def plan(
     of a layer takes. kept: values that are handed out in the end.
     """
     steps: list[Step | int] = [what if isinstance(what, int) else Step([what[1]], what[0]) for what in order]
+    # First what goes together, for a value that a kernel never makes can't be written over.
     kept = set(kept)
     _fuse(steps, wanted, kept)
     _write_over(steps, wanted, kept)
@@ -184,6 +185,7 @@ def _may_go_over(step: Step) -> Iterator[fx.Node]:
 def ends(node: fx.Node) -> tuple[float | None, float | None]:
     """Between which ends a call clamps: none for one that is no clamp."""
     if node.target is aten.hardtanh:
+        # Ends that are left out are -1 and 1.
         given: tuple[Any, ...] = node.args[1:]
         low, high = given + (-1.0, 1.0)[len(given) :]
         return float(low), float(high)
@@ -192,6 +194,7 @@ def ends(node: fx.Node) -> tuple[float | None, float | None]:
 
 def is_kernel(node: fx.Node) -> bool:
     """Is it a convolution with a constant kernel and plain numbers, that `kernels` can carry out?"""
+    # A weight that is computed, or a stride read off a size, is another one with each image: nothing to lay out.
     weight, rest = node.args[1], node.args[2:]
     constant = isinstance(weight, fx.Node) and weight.op == "get_attr"
     bias = rest[0] if rest else None

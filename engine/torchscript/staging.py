@@ -95,6 +95,7 @@ def stage(program: Program, methods: Sequence[Method]) -> StagedProgram:
     readings = [_reading(program, index) for index in range(len(program.layers))]
     wanted = {reading.layer: reading.wanted for reading in readings}
     order = plan(_order(program), wanted, [program.logits, *program.image_cotangents.values()])
+    # What follows the forward half: runs of steps of one stage, and the readings between them.
     backward: list[BackwardStage | Reading] = []
     for place, group in itertools.groupby(order, _place):
         if isinstance(place, int):
@@ -121,6 +122,7 @@ def _order(program: Program) -> Iterator[tuple[Stage, fx.Node] | int]:
     forward = {*program.needed([program.logits]), *filter(_is_size, program.graph.nodes)}
     stages = _stages(program, forward)
     yield from ((None, node) for node in program.graph.nodes if node in forward and node.op == "call_function")
+    # From the last layer down: a layer is read when all gates have come to it, and before any goes on.
     for index in range(len(program.layers) - 1, -1, -1):
         for gate in program.cotangents:
             yield from (((gate, index), node) for node in stages.get((gate, index), []))

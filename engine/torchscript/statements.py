@@ -56,6 +56,7 @@ def in_place_form(program: Program, step: Step, calls: Calls) -> list[str]:
     """The statement of a step that nobody minds: one call of a kernel, or written over its argument."""
     node, first = step.value, step.nodes[0]
     if len(step.nodes) > 1 or (first.target in CONVOLUTIONS and is_kernel(first)):
+        # The convolution is either argument of its sum; the kernel adds the other one.
         others = [a for n in step.nodes if n.target is aten.add for a in n.args if a is not first]
         other = literal(others[0]) if others else "None"
         low, high = ends(node)
@@ -64,6 +65,7 @@ def in_place_form(program: Program, step: Step, calls: Calls) -> list[str]:
         return [f"{node.name} = self.kernels.linear_back({literal(node.args[0])}, {literal(node.args[1])})"]
     if step.writes_over is None:
         return list(program.lines([node]))
+    # What is written over comes first. Only a sum has it in the second place, and a sum may be turned around.
     arguments = [step.writes_over, *(a for a in node.args if a is not step.writes_over)]
     text = OVER[node.target].format(", ".join(map(literal, arguments)), literal(step.writes_over))
     return [f"{node.name} = {text}"]
@@ -74,12 +76,14 @@ def _convolution(
 ) -> str:
     """A call of `kernels`, under the number that its kernel and geometry have."""
     values = dict(zip(CONVOLUTIONS[node.target], node.args, strict=False))
+    # One number may stand for both axes; kernels are given two always.
     steps: dict[str, list[int]] = {
         key: each(values.get(key, default), 2)  # type: ignore[no-untyped-call]
         for key, default in DEFAULTS.items()
     }
     groups = values.get("groups", 1)
     weight = values["weight"]
+    # The same kernel with the same steps has one number, in `forward` as in `walk`: it is laid out once.
     call = calls.setdefault((node.target, str(weight), str(steps), groups), len(calls))
     x, kernel, bias = (literal(values.get(key)) for key in ("input", "weight", "bias"))
     how = f"{CONV_STEPS}({', '.join(map(literal, steps.values()))}, {groups})"
