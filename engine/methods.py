@@ -6,15 +6,47 @@ one reading and one line of METHODS; `trust.certificate` states its formula anew
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import torch
 from torch import Tensor
 
 from .text import nearest
 
-IMAGE = "image"  # one map, at the image
-LAYER = "layer"  # one map for each layer
-POOLED = "pooled"  # one map, at the layer that a global-pooling + linear head pools
+PROBE = "probe"  # among the methods of a walk: hand out what is read, at each layer, as it is
+
+
+class Place(StrEnum):
+    """Where a method reads its maps. Files and manifests hold the word."""
+
+    IMAGE = "image", "at the image"  # one map
+    LAYER = "layer", "at every layer"  # one map for each
+    POOLED = "pooled", "at the pooled layer"  # one map, at the layer that a global-pooling + linear head pools
+
+    says: str
+
+    def __new__(cls, word: str, says: str = "") -> "Place":
+        """A place is its word, and knows how people say it."""
+        place = str.__new__(cls, word)
+        place._value_, place.says = word, says
+        return place
+
+    @property
+    def at_image(self) -> bool:
+        """Is the map one of the image itself? Then it has no layer."""
+        return self is Place.IMAGE
+
+    @property
+    def at_every_layer(self) -> bool:
+        """Does whoever asks choose the layer?"""
+        return self is Place.LAYER
+
+    def layers(self, count: int, pooled: int) -> range:
+        """Which of so many layers it reads. pooled: the layer that the head pools, -1 where there is none."""
+        return {Place.IMAGE: range(0), Place.LAYER: range(count), Place.POOLED: range(pooled, pooled + 1)}[self]
+
+
+IMAGE, LAYER, POOLED = Place
 
 
 def signed(primal: Tensor, ct: Tensor) -> Tensor:
@@ -69,7 +101,7 @@ def weighted(primal: Tensor, weights: Tensor) -> Tensor:
     return torch.bmm(rows, vectors.transpose(1, 2)).view(images, height, width)
 
 
-def less(sums: Tensor, weights: Tensor, shift: Tensor) -> Tensor:
+def minus_shift(sums: Tensor, weights: Tensor, shift: Tensor) -> Tensor:
     """Σ_c w_c (A_c - shift_c), from Σ_c w_c A_c: [N, h, w]."""
     return sums - torch.mv(weights, shift.flatten().to(weights.dtype)).view(-1, 1, 1)
 
@@ -86,7 +118,7 @@ class Method:
 
     name: str
     gate: str
-    at: str
+    at: Place
     read: Callable[[Tensor, Tensor], Tensor]
     title: str
     cite: str
@@ -148,14 +180,16 @@ def choose_methods(names: str | Sequence[str] | None, absent: dict[str, str]) ->
 
 
 def gates_of(methods: Sequence[Method]) -> list[str]:
-    """The gates that `methods` take, in a fixed order."""
-    taken = [method.gate for method in methods]
-    taken += [METHODS[method.times].gate for method in methods if method.times]
-    return sorted(set(taken), key=["gradient", "deconvnet", "guided"].index)
+    """The gates that `methods` take, in the order of the table."""
+    taken = {method.gate for method in with_factors(methods)}
+    return [gate for gate in dict.fromkeys(method.gate for method in METHODS.values()) if gate in taken]
+
+
+def with_factors(methods: Sequence[Method]) -> list[Method]:
+    """The methods, and those whose maps multiply theirs."""
+    return [*methods, *(METHODS[method.times] for method in methods if method.times)]
 
 
 def gates_at_image(methods: Sequence[Method]) -> set[str]:
     """The gates whose cotangent some method reads at the image; the others stop at the first layer."""
-    at_image = [method for method in methods if method.at == IMAGE]
-    at_image += [METHODS[method.times] for method in methods if method.times]
-    return {method.gate for method in at_image}
+    return {method.gate for method in with_factors(methods) if method.at.at_image}

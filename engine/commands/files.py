@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from ..files.artifact import load, save
-from ..files.manifest import admit, disagreements, manifest_in, open_artifact, told
+from ..files.manifest import check_program, disagreements, manifest_in, open_artifact, told
 from ..files.one_question import layers_for
 from ..files.precision import in_precision
 from ..files.pt2 import write_pt2
@@ -61,7 +61,7 @@ def info(options: argparse.Namespace) -> int:
     """Print what a file tells of itself, without running anything of it."""
     with open_artifact(options.file) as file:
         manifest = manifest_in(file)
-        admit(file, manifest)
+        check_program(file, manifest)
     print(told(manifest))
     return 0
 

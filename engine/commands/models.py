@@ -30,8 +30,7 @@ def list_models(options: argparse.Namespace) -> int:
     print("\nGate coverage stands behind models that were built; docs/exactness.md has that of all.")
     print("\nMethods")
     for method in METHODS.values():
-        place = {"image": "at the image", "layer": "at every layer", "pooled": "at the pooled layer"}[method.at]
-        print(f"  {method.name:18} {place:20} {method.cite}")
+        print(f"  {method.name:18} {method.at.says:20} {method.cite}")
     return 0
 
 
@@ -75,7 +74,7 @@ def _outputs(program: Program, method: str | None) -> dict[str, torch.fx.Node]:
     outputs = {"logits": program.logits}
     if method:
         chosen = METHODS[method]
-        if chosen.at == "image":
+        if chosen.at.at_image:
             outputs["cotangent"] = program.image_cotangents[chosen.gate]
         else:
             outputs |= {"primal": program.primals[-1], "cotangent": program.cotangents[chosen.gate][-1]}

@@ -41,15 +41,16 @@ def explain(options: argparse.Namespace) -> int:
     title = f"{METHODS[options.method].title}: {question}" if options.method in METHODS else None
     x = explainer.preprocess(torch.from_numpy(photo))
     attribution = explainer.survey(x, seed, [options.method])[options.method][0].float().cpu().numpy()
-    if METHODS[options.method].at == "layer" and options.layer == "all":
+    place = METHODS[options.method].at
+    if place.at_every_layer and options.layer == "all":
         result = sheet(explainer, photo, attribution, look, title)
-    elif METHODS[options.method].at == "layer":
+    elif place.at_every_layer:
         index = explainer.layer_index(-1 if options.layer == "last" else options.layer)
         title = f"{title}, {explainer.layers[index]}"
         result = picture(photo, window, attribution[index], look, at_image=False)
     else:
-        one = attribution[0] if METHODS[options.method].at == "pooled" else attribution
-        result = picture(photo, window, one, look, METHODS[options.method].at == "image")
+        one = attribution if place.at_image else attribution[0]
+        result = picture(photo, window, one, look, place.at_image)
     encoded, data = cv2.imencode(Path(options.output).suffix or ".png", cv2.cvtColor(result, cv2.COLOR_RGB2BGR))
     if not encoded:
         raise ValueError(f"{options.output}: no picture format; use .png or .jpg")

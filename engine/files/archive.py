@@ -1,8 +1,8 @@
 """The file as a zip: written whole or not at all, the same for the same program, and read with suspicion.
 
 TorchScript's own archive holds what has nothing to do with the program: the name of the file, the paths of the
-source on the machine that made it, and numbers for the names that its process had met before. `settle` leaves
-that out. Nor does TorchScript check on reading what the zip knows of its own damage; `digest` does.
+source on the machine that made it, and numbers for the names that its process had met before. `strip_traces`
+leaves that out. Nor does TorchScript check on reading what the zip knows of its own damage; `digest` does.
 """
 
 import os
@@ -24,7 +24,7 @@ if sys.platform != "win32":
     import fcntl
 
 EXTRA = "extra/manifest.json"
-SCRAP = ".convlens.part"  # ends the name of a file that is being written
+TEMPORARY = ".convlens.part"  # ends the name of a file that is being written
 CHUNK = 1 << 20
 PACKAGE = __name__.partition(".")[0]
 # All that a damaged zip makes zipfile raise: flipped bits ask for passwords, odd compressions, places before 0.
@@ -32,15 +32,15 @@ DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, Runti
 
 
 @contextmanager
-def scrap(path: Path) -> Iterator[Path]:
+def temporary_beside(path: Path) -> Iterator[Path]:
     """A new file beside `path` to write into; at the end it is gone, unless it was renamed.
 
-    It is locked meanwhile. The lock goes with the process, however that ends, so it tells `clear_scraps` which
+    It is locked meanwhile. The lock goes with the process, however that ends, so it tells `clear_abandoned` which
     files belong to nobody, in other containers and after a number was given to another process too.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        part = path.with_name(f".{path.name}.{uuid4().hex[:12]}{SCRAP}")
+        part = path.with_name(f".{path.name}.{uuid4().hex[:12]}{TEMPORARY}")
         handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         _lock(handle, wait=True)
         if os.fstat(handle).st_nlink:  # else it was cleared between the two calls
@@ -53,9 +53,9 @@ def scrap(path: Path) -> Iterator[Path]:
         os.close(handle)
 
 
-def clear_scraps(folder: Path) -> None:
+def clear_abandoned(folder: Path) -> None:
     """Remove what killed processes left half-written in `folder`, and nothing that is being written."""
-    for part in folder.glob(f".*{SCRAP}"):
+    for part in folder.glob(f".*{TEMPORARY}"):
         try:
             handle = os.open(part, os.O_RDWR)
         except OSError:
@@ -65,7 +65,7 @@ def clear_scraps(folder: Path) -> None:
         os.close(handle)
 
 
-def put(part: Path, path: Path) -> None:
+def publish(part: Path, path: Path) -> None:
     """Give a written file its name. Who opens `path` finds the old file or the new one, after a power cut too."""
     with part.open("rb+") as file:
         os.fsync(file.fileno())
@@ -78,10 +78,10 @@ def put(part: Path, path: Path) -> None:
             os.close(folder)
 
 
-def settle(raw: Path, path: Path) -> str:
+def strip_traces(raw: Path, path: Path) -> str:
     """Copy what TorchScript saved in `raw` to `path`, without what differs from one save to the next.
 
-    Returns the digest of the program; `add` puts the manifest beside it.
+    Returns the digest of the program; `add_manifest` puts the manifest beside it.
     """
     with zipfile.ZipFile(raw) as old, zipfile.ZipFile(path, "w") as new:
         members = {entry.filename.split("/", 1)[1]: entry for entry in old.infolist()}
@@ -102,7 +102,7 @@ def settle(raw: Path, path: Path) -> str:
     return digest(path)
 
 
-def add(path: Path, text: str) -> None:
+def add_manifest(path: Path, text: str) -> None:
     """Put the manifest into an archive that has none."""
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(_entry(EXTRA, zipfile.ZIP_STORED), text)
@@ -133,7 +133,7 @@ def manifest_text(archived: IO[bytes]) -> str | None:
         return archive.read(entry).decode() if entry else None
 
 
-def kind(file: IO[bytes]) -> str:
+def describe_file(file: IO[bytes]) -> str:
     """What an open file is that is no artifact, in words that go on "NAME is"."""
     file.seek(0)
     head = file.read(512)
@@ -227,7 +227,7 @@ def _rename_pickle(data: bytes, spaces: dict[str, str]) -> bytes:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A file to write that takes the place of `path` when it is whole."""
-    with scrap(path) as part:
-        clear_scraps(path.parent)
+    with temporary_beside(path) as part:
+        clear_abandoned(path.parent)
         yield part
-        put(part, path)
+        publish(part, path)

@@ -9,8 +9,8 @@ import torch
 
 from ..errors import ArtifactError
 from ..run.explainer import Explainer
-from .archive import add, clear_scraps, put, scrap, settle
-from .manifest import admit, manifest_in, open_artifact
+from .archive import add_manifest, clear_abandoned, publish, strip_traces, temporary_beside
+from .manifest import check_program, manifest_in, open_artifact
 
 
 def save(explainer: Explainer, path: str | Path) -> None:
@@ -20,13 +20,13 @@ def save(explainer: Explainer, path: str | Path) -> None:
     after a kill at any moment so does the next. What killed processes left in the folder is cleared away.
     """
     path = Path(path)
-    with scrap(path) as raw, scrap(path) as whole:
-        clear_scraps(path.parent)
+    with temporary_beside(path) as raw, temporary_beside(path) as whole:
+        clear_abandoned(path.parent)
         with _quiet():
             torch.jit.save(explainer.module, str(raw))
-        explainer.manifest = explainer.manifest | {"program": settle(raw, whole)}
-        add(whole, json.dumps(explainer.manifest, indent=1, sort_keys=True))
-        put(whole, path)
+        explainer.manifest = explainer.manifest | {"program": strip_traces(raw, whole)}
+        add_manifest(whole, json.dumps(explainer.manifest, indent=1, sort_keys=True))
+        publish(whole, path)
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Explainer:
@@ -47,7 +47,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Explainer:
     while True:
         with open_artifact(path) as file:
             manifest = manifest_in(file)
-            admit(file, manifest)
+            check_program(file, manifest)
             try:
                 with _quiet():
                     module = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]

@@ -14,7 +14,7 @@ from .. import __version__
 from ..errors import ArtifactError
 from ..pictures.geometry import Geometry
 from ..text import COMMAND
-from .archive import DAMAGE, EXTRA, digest, kind, manifest_text
+from .archive import DAMAGE, EXTRA, describe_file, digest, manifest_text
 
 ENGINE = Path(__file__).parents[1]
 
@@ -58,7 +58,7 @@ def describe(compiled: "Compiled", geometry: Geometry, source: dict[str, Any]) -
             for layer in compiled.program.layers
         ],
         "methods": [
-            {"name": m.name, "title": m.title, "gate": m.gate, "at": m.at, "times": m.times, "cite": m.cite}
+            {"name": m.name, "title": m.title, "gate": m.gate, "at": m.at.value, "times": m.times, "cite": m.cite}
             for m in compiled.methods
         ],
         "absent": compiled.absent,
@@ -106,7 +106,7 @@ def manifest_in(file: BufferedReader) -> dict[str, Any]:
     except DAMAGE:
         pass  # what is left of the file tells more than the error
     if not isinstance(manifest, dict) or not {"format", "model"} <= set(manifest):
-        found = kind(file)
+        found = describe_file(file)
         weights = f" --weights {name}" if "checkpoint" in found else ""
         raise ArtifactError(f"{name} is {found}: {COMMAND} export MODEL{weights} -o FILE.pt makes an artifact")
     if isinstance(manifest["format"], str):
@@ -122,7 +122,7 @@ def manifest_in(file: BufferedReader) -> dict[str, Any]:
     return manifest
 
 
-def admit(file: BufferedReader, manifest: dict[str, Any]) -> None:
+def check_program(file: BufferedReader, manifest: dict[str, Any]) -> None:
     """Raise ArtifactError unless every byte of an open file is as it was written."""
     name = Path(file.name).name
     try:

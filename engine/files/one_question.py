@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..compiler.passes import Compiled
-from ..methods import IMAGE, LAYER, METHODS, POOLED, Method
+from ..methods import METHODS, Method
 from ..run.explainer import Explainer
 
 LABELS = "labels.txt"  # one name on each line, in the order of the logits
@@ -12,28 +12,28 @@ LABELS = "labels.txt"  # one name on each line, in the order of the logits
 
 def layers_for(method: str, layer: int | str) -> str | list[str]:
     """The layers to compile for one question: the named one, or the trunk to count in."""
-    return [layer] if isinstance(layer, str) and method in METHODS and METHODS[method].at == LAYER else "trunk"
+    named = isinstance(layer, str) and method in METHODS and METHODS[method].at.at_every_layer
+    return [str(layer)] if named else "trunk"
 
 
 def layer_index(compiled: Compiled, method: Method, layer: int | str) -> int:
     """The index of the layer among the compiled ones."""
     layers = compiled.program.layers
-    if method.at == POOLED:
+    if not method.at.at_image and not method.at.at_every_layer:
         pooled = layers[compiled.pooled]
         if layer not in (-1, compiled.pooled, pooled.name, *pooled.aliases):
             raise ValueError(f"{method.name} has one layer, {pooled.name!r}; ask for it or for -1")
         return compiled.pooled
-    if isinstance(layer, int) and method.at == LAYER and not -len(layers) <= layer < len(layers):
+    if isinstance(layer, int) and method.at.at_every_layer and not -len(layers) <= layer < len(layers):
         raise ValueError(f"layer {layer} is not one of 0..{len(layers) - 1}")
     return layer if isinstance(layer, int) else 0
 
 
 def manifest_of_question(explainer: Explainer, format: str, method: str, layer: int | str) -> dict[str, Any]:
     """The explainer's manifest, for a file that answers one question, and that `load` refuses by its format."""
-    name = ""
-    if METHODS[method].at != IMAGE:
-        pooled = METHODS[method].at == POOLED
-        name = explainer.layers[explainer.module.pooled if pooled else explainer.layer_index(layer)]
+    read = METHODS[method].at.layers(len(explainer.layers), explainer.module.pooled)
+    index = explainer.layer_index(layer) if METHODS[method].at.at_every_layer else 0
+    name = explainer.layers[read[index]] if read else ""
     facts = {"format": format, "method": method, "layer": name}
     return {key: value for key, value in explainer.manifest.items() if key != "program"} | facts
 

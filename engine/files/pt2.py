@@ -13,7 +13,7 @@ from torch.export import Dim, ExportedProgram
 from ..compiler.export import MAX_BATCH, out_of_inference
 from ..compiler.passes import Compiled, compile_program
 from ..listing.program import Program, aten
-from ..methods import IMAGE, METHODS, Method
+from ..methods import METHODS, Method
 from ..run.explainer import Explainer
 from ..trust.certificate import BOUNDS, question, relative
 from .archive import replacing
@@ -21,7 +21,7 @@ from .manifest import MANIFEST
 from .one_question import LABELS, label_lines, layer_index, layers_for, manifest_of_question
 
 
-class Explained(nn.Module):
+class OneQuestion(nn.Module):
     """The listing of one method at one layer, with its reading: (image, seed) -> logits and map."""
 
     def __init__(self, compiled: Compiled, method: Method, index: int, size: Sequence[int]) -> None:
@@ -29,7 +29,7 @@ class Explained(nn.Module):
         self.method, self.size = method, list(size)
         program = compiled.program
         outputs = [program.logits]
-        if method.at == IMAGE:
+        if method.at.at_image:
             outputs += [program.image, program.image_cotangents[method.gate]]
         else:
             outputs += [program.primals[index], program.cotangents[method.gate][index]]
@@ -41,7 +41,7 @@ class Explained(nn.Module):
         """[N, C, H, W] and the cotangent of the logits, [N, K] -> logits [N, K] and what `explain` gives."""
         logits, primal, ct, *image_ct = self.listing(image, seed)
         map = self.method.read(primal, ct)
-        if self.method.at != IMAGE:
+        if not self.method.at.at_image:
             map = F.interpolate(map[:, None], self.size, mode="bilinear", align_corners=False)[:, 0]
         if self.method.times:
             map = map[:, None] * METHODS[self.method.times].read(image, image_ct[0])
@@ -61,7 +61,7 @@ def export_program(
         compiled = compile_program(
             out_of_inference(module), example, layers_for(method, layer), [method], **options
         )
-        explained = Explained(
+        explained = OneQuestion(
             compiled, METHODS[method], layer_index(compiled, METHODS[method], layer), example.shape[2:]
         )
         image = torch.zeros(2, *example.shape[1:], dtype=example.dtype, device=example.device)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..run.explainer import Explainer
 from ..torchscript.torchscript import scripted
-from .archive import add, replacing, scrap, settle
+from .archive import add_manifest, replacing, strip_traces, temporary_beside
 from .one_question import LABELS, label_lines, manifest_of_question
 
 REQUESTS = 8  # images that Triton may put into one batch; its owner may raise it
@@ -65,10 +65,10 @@ def write_triton(
     served = scripted(Served(explainer.module, method, explainer.layer_index(layer)).eval())
     manifest = manifest_of_question(explainer, "triton", method, layer)
     model = Path(folder) / name
-    with replacing(model / "1" / "model.pt") as part, scrap(part) as raw:
+    with replacing(model / "1" / "model.pt") as part, temporary_beside(part) as raw:
         served.save(str(raw))
-        manifest["program"] = settle(raw, part)
-        add(part, json.dumps(manifest, indent=1, sort_keys=True))
+        manifest["program"] = strip_traces(raw, part)
+        add_manifest(part, json.dumps(manifest, indent=1, sort_keys=True))
     with replacing(model / LABELS) as part:
         part.write_text(label_lines(explainer.labels), "utf-8")
     with replacing(model / "config.pbtxt") as part:  # comes last: without it the folder is no model yet

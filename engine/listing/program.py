@@ -1,7 +1,5 @@
 """The explicit listing: what a compiled network computes, one functional ATen call per line."""
 
-import builtins
-import keyword
 import operator
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator
@@ -12,15 +10,11 @@ import torch
 from torch import Tensor, fx, nn
 
 from ..errors import ProgramError
+from .names import reserved
 
 aten = torch.ops.aten
 
 INTEGER_OPS = {operator.mul: "*", operator.add: "+", operator.sub: "-", operator.floordiv: "//"}
-
-
-# Names that a printed function uses for itself, so that no value of a network takes them.
-RESERVED = {"self", "torch", "aten", "depth", "first", "last", "wanted", "probed", "out", "sums", "nothing"}
-RESERVED |= {"How", "Then", *dir(builtins), *keyword.kwlist, *keyword.softkwlist}
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +98,7 @@ class Program:
 
     def rename(self, wanted: dict[fx.Node, str]) -> None:
         """Name the values anew: those in `wanted` as it says, the others after their ops, each name once."""
-        taken = {*RESERVED, *self.cotangents}
+        taken = reserved(self.cotangents)
         taken |= {node.name for node in self.graph.nodes if node.op != "call_function"}
         used = Counter[str]()
         for node in [*wanted, *(node for node in self.graph.nodes if node not in wanted)]:

@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..methods import Place
 from ..pictures.geometry import Geometry
 from ..text import nearest
-from ..torchscript.overlay import admit as admit_overlay
+from ..torchscript.overlay import check_overlay
 from .onednn import packed
 
 Setting = tuple[torch.device, torch.dtype, int, int]  # where, in which precision, with how many threads, images
-MOST = 16  # settings that kernels are laid out for; one more takes those of the nearest
+MAX_LAYOUTS = 16  # settings that kernels are laid out for; one more takes those of the nearest
 
 
 class Explainer:
@@ -27,7 +28,7 @@ class Explainer:
 
     def __init__(self, module: torch.jit.ScriptModule, manifest: dict[str, Any]) -> None:
         self.module, self.manifest = module, manifest
-        self._quick: dict[Setting, torch.jit.ScriptModule] = {}
+        self._layouts: dict[Setting, torch.jit.ScriptModule] = {}
         self._lock = threading.Lock()
 
     @property
@@ -89,7 +90,7 @@ class Explainer:
 
         layer: index or name; image methods ignore it. Raises ValueError for unknown names and wrong shapes.
         """
-        self._admit(x, [method], seed)
+        self._check_question(x, [method], seed)
         index = self._index(method, layer)
         with self._asking(len(x)) as net:
             return net.explain(x, seed, method, index)  # type: ignore[no-any-return]
@@ -101,7 +102,7 @@ class Explainer:
 
         targets: the class of each image, by index or name, -1 for its top one; None for the top one of each.
         """
-        self._admit(x, [method])
+        self._check_question(x, [method])
         classes, index = self._classes(x, targets), self._index(method, layer)
         with self._asking(len(x)) as net:
             return net.answer(x, classes, method, index)  # type: ignore[no-any-return]
@@ -110,40 +111,40 @@ class Explainer:
         self, x: Tensor, targets: Sequence[int | str] | None, methods: Sequence[str]
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Logits [N, K] and what `survey` gives, from one forward pass; targets as in `answer`."""
-        self._admit(x, methods)
+        self._check_question(x, methods)
         classes = self._classes(x, targets)
         with self._asking(len(x)) as net:
-            logits, answers = net.answers(x, classes, list(methods))
-        return logits, dict(zip(methods, answers, strict=True))
+            logits, maps = net.answers(x, classes, list(methods))
+        return logits, dict(zip(methods, maps, strict=True))
 
     def overlay(self, photo: Tensor, map: Tensor, strength: float = 0.5) -> Tensor:
         """A map [S, S] of `explain` as a heatmap on its photo, where the network saw it: uint8 [H, W, 3] both.
 
         strength: 0 (photo) to 1 (heatmap). Raises ValueError for anything else.
         """
-        admit_overlay(photo, map, strength, list(self.geometry.crop))
+        check_overlay(photo, map, strength, list(self.geometry.crop))
         with self._asking() as net:
             return net.overlay(photo, map, float(strength))  # type: ignore[no-any-return]
 
     def sweep(self, x: Tensor, seed: Tensor, method: str) -> Tensor:
         """A layer method at every layer, from one pass: [N, L, S, S], or [N, L, C, S, S] for Guided Grad-CAM."""
-        self._admit(x, [method], seed)
-        if self._at(method) == "image":
+        self._check_question(x, [method], seed)
+        if self._place(method).at_image:
             raise ValueError(f"{method} explains the image and has no layers; use explain")
         with self._asking(len(x)) as net:
             return net.sweep(x, seed, method)  # type: ignore[no-any-return]
 
     def survey(self, x: Tensor, seed: Tensor, methods: Sequence[str]) -> dict[str, Tensor]:
         """Several methods from one forward pass: for each what `explain` or `sweep` gives."""
-        self._admit(x, methods, seed)
+        self._check_question(x, methods, seed)
         with self._asking(len(x)) as net:
-            answers = net.survey(x, seed, list(methods))
-        return dict(zip(methods, answers, strict=True))
+            maps = net.survey(x, seed, list(methods))
+        return dict(zip(methods, maps, strict=True))
 
     def probe(self, x: Tensor, seed: Tensor, gate: str) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor]:
         """The raw values: logits, primals and cotangents of the layers, and the cotangent at the image (empty
         where no method of this file reads it there)."""
-        self._admit(x, [], seed)
+        self._check_question(x, [], seed)
         if gate not in self.gates:
             raise ValueError(f"no gate is called {gate!r}; this file has {', '.join(self.gates)}")
         with self._asking(len(x)) as net:
@@ -191,28 +192,28 @@ class Explainer:
         specialised already. Both are settings of this thread alone, and as before afterwards.
         """
         with torch.no_grad(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
-            yield self._laid_out(images)
+            yield self._packed_for(images)
 
-    def _laid_out(self, images: int) -> torch.jit.ScriptModule:
+    def _packed_for(self, images: int) -> torch.jit.ScriptModule:
         """The module whose kernels are laid out for this thread, and for so many images."""
         like, threads = self.module.like, torch.get_num_threads()
         setting = like.device, like.dtype, threads, images
-        known = self._quick
+        known = self._layouts
         if setting not in known:
             with self._lock, torch.inference_mode(False):
-                known = {key: quick for key, quick in self._quick.items() if key[:2] == setting[:2]}
-                if setting not in known and len(known) < MOST:
+                known = {key: module for key, module in self._layouts.items() if key[:2] == setting[:2]}
+                if setting not in known and len(known) < MAX_LAYOUTS:
                     known[setting] = packed(self.module, images, list(known.values()))
                 elif setting not in known:
-                    known[setting] = known[min(known, key=lambda key: _apart(key, threads, images))]
-                self._quick = known
+                    known[setting] = known[min(known, key=lambda key: _distance(key, threads, images))]
+                self._layouts = known
         return known[setting]
 
     def _index(self, method: str, layer: int | str) -> int:
-        if self._at(method) == "image":
+        if self._place(method).at_image:
             return -1
         index = self.layer_index(layer)
-        if self._at(method) == "pooled" and index not in (-1, self.module.pooled):
+        if not self._place(method).at_every_layer and index not in (-1, self.module.pooled):
             raise ValueError(f"{method} has one layer, {self.layers[self.module.pooled]!r}; ask for it or for -1")
         return index
 
@@ -223,10 +224,10 @@ class Explainer:
             raise ValueError(f"{len(asked)} targets for {len(x)} images")
         return torch.tensor(asked, device=x.device)[:, None]
 
-    def _at(self, method: str) -> str:
-        return next(str(entry["at"]) for entry in self.manifest["methods"] if entry["name"] == method)
+    def _place(self, method: str) -> Place:
+        return next(Place(entry["at"]) for entry in self.manifest["methods"] if entry["name"] == method)
 
-    def _admit(self, x: Tensor, methods: Sequence[str], seed: Tensor | None = None) -> None:
+    def _check_question(self, x: Tensor, methods: Sequence[str], seed: Tensor | None = None) -> None:
         """Raise ValueError unless the question fits the network."""
         channels, (height, width) = len(self.geometry.mean), self.geometry.crop
         if x.ndim != 4 or tuple(x.shape[1:]) != (channels, height, width):
@@ -241,6 +242,6 @@ class Explainer:
                 raise ValueError(f"no method is called {method!r}; this file has {', '.join(self.methods)}")
 
 
-def _apart(setting: Setting, threads: int, images: int) -> tuple[int, int, int]:
+def _distance(setting: Setting, threads: int, images: int) -> tuple[int, int, int]:
     """How far a setting is from another. What oneDNN likes depends on what the threads leave of the images."""
     return abs(setting[2] - threads), (setting[3] - images) % threads, abs(setting[3] - images)

@@ -12,17 +12,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..torchscript.kernels import How, Then, clamped, finished, transposed
+from ..torchscript.kernels import ConvSteps, Epilogue, clamped, finished, transposed
 from ..torchscript.torchscript import scripted
 
-PRECISIONS = (torch.float32, torch.bfloat16)
+COMPUTED_IN = (torch.float32, torch.bfloat16)
 
 
 def suits(module: torch.jit.ScriptModule) -> bool:
     """Does oneDNN compute in this module's precision, where its weights are?"""
     like = module.like
     known = torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled  # type: ignore[no-untyped-call]
-    if not known or like.device.type != "cpu" or like.dtype not in PRECISIONS or not module.calls:
+    if not known or like.device.type != "cpu" or like.dtype not in COMPUTED_IN or not module.calls:
         return False
     return like.dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
@@ -38,15 +38,15 @@ def packed(
     """
     if not suits(module):
         return module
-    quick, kernels = copy.copy(module), Packed(module.calls, images)
+    faster, kernels = copy.copy(module), Packed(module.calls, images)
     known = [other.kernels.laid_out for other in others if other is not module]
     kernels.known = [list(layouts) for layouts in zip(*known, strict=True)] or kernels.known
-    quick.kernels = scripted(kernels.eval())
+    faster.kernels = scripted(kernels.eval())
     image = module.like.new_zeros(1, len(module.mean), *module.size)
-    quick.forward(image)
-    quick.survey(image, module.one_hot(0), module.methods)
-    quick.kernels.seal()
-    return quick
+    faster.forward(image)
+    faster.survey(image, module.one_hot(0), module.methods)
+    faster.kernels.seal()
+    return faster
 
 
 class Packed(nn.Module):
@@ -56,15 +56,20 @@ class Packed(nn.Module):
     threads may share it. calls: how many calls the listing has. images: of how many images they will be.
     """
 
-    lanes: Final[int] = 16  # floats in a register: oneDNN computes as many output channels at least
-    large: Final[int] = 1 << 22  # weights that no cache holds
-    bags: Final[int] = 8  # shares of a large sum, for as many threads
+    register_floats: Final[int] = 16  # floats in a register: oneDNN computes as many output channels at least
+    no_cache_holds: Final[int] = 1 << 22  # weights that no cache holds
+    shares: Final[int] = 8  # shares of a large sum, for as many threads
+    # The forms of a kernel.
+    NOT_YET: Final[int] = 0  # not laid out
+    AS_IS: Final[int] = 1  # for the op itself, forwards or transposed
+    FLIPPED: Final[int] = 2  # back at stride 1: a convolution with the flipped kernel
+    IN_PHASES: Final[int] = 3  # back to few channels: a convolution for each phase of the stride
     images: Final[int]
     laid_out: list[Tensor]  # the kernel of each call as oneDNN likes it
     known: list[list[Tensor]]  # until it is sealed: as it is laid out elsewhere
-    ways: list[int]  # 0: not laid out yet; 1: as it is; 2: turned; 3: in phases
-    around: list[list[int]]  # of a kernel that is turned or in phases: the padding around it
-    before: list[int]  # of one in phases: how many rows and columns of its result come before the first
+    forms: list[int]  # of each call's kernel, one of the four above
+    padding: list[list[int]]  # of one that is flipped or in phases: that of its convolution
+    first_row: list[int]  # of one in phases: the row, and column, of its result that the image begins with
     sealed: bool
 
     def __init__(self, calls: int, images: int = 1) -> None:
@@ -72,8 +77,8 @@ class Packed(nn.Module):
         self.images = images
         self.laid_out = [torch.empty(0) for _ in range(calls)]
         self.known = [[] for _ in range(calls)]
-        self.ways, self.before = [0] * calls, [0] * calls
-        self.around = [[0, 0] for _ in range(calls)]
+        self.forms, self.first_row = [self.NOT_YET] * calls, [0] * calls
+        self.padding = [[0, 0] for _ in range(calls)]
         self.sealed = False
 
     @torch.jit.export
@@ -83,27 +88,29 @@ class Packed(nn.Module):
         self.known.clear()
 
     @torch.jit.export
-    def conv(self, x: Tensor, call: int, weight: Tensor, bias: Tensor | None, how: How, then: Then) -> Tensor:
+    def conv(
+        self, x: Tensor, call: int, weight: Tensor, bias: Tensor | None, how: ConvSteps, then: Epilogue
+    ) -> Tensor:
         """As `Kernels.conv`."""
-        if self.ways[call] == 0 and not self.sealed:
+        if self.forms[call] == self.NOT_YET and not self.sealed:
             self.lay_out(call, x, weight, how, False)
-            self.ways[call] = 1
-        kernel = weight if self.ways[call] == 0 else self.laid_out[call]
+            self.forms[call] = self.AS_IS
+        kernel = weight if self.forms[call] == self.NOT_YET else self.laid_out[call]
         return fused(x, kernel, bias, how, then)
 
     @torch.jit.export
-    def conv_back(self, ct: Tensor, call: int, weight: Tensor, how: How, then: Then) -> Tensor:
-        """As `Kernels.conv_back`: at stride 1 a convolution with the turned kernel, at others a transposed one;
+    def conv_back(self, ct: Tensor, call: int, weight: Tensor, how: ConvSteps, then: Epilogue) -> Tensor:
+        """As `Kernels.conv_back`: at stride 1 a convolution with the flipped kernel, at others a transposed one;
         to few channels, as an image has, a convolution for each phase of the stride."""
-        if self.ways[call] == 0 and not self.sealed:
+        if self.forms[call] == self.NOT_YET and not self.sealed:
             self.lay_out_back(call, ct, weight, how)
-        way, kernel = self.ways[call], self.laid_out[call]
-        if way == 2:
-            around = How(how.stride, self.around[call], how.output_padding, how.dilation, how.groups)
-            return fused(ct, kernel, None, around, then)
-        if way == 3:
+        form, kernel = self.forms[call], self.laid_out[call]
+        if form == self.FLIPPED:
+            steps = ConvSteps(how.stride, self.padding[call], how.output_padding, how.dilation, how.groups)
+            return fused(ct, kernel, None, steps, then)
+        if form == self.IN_PHASES:
             back = self.in_phases(ct, call, weight, how)
-        elif way == 1:
+        elif form == self.AS_IS:
             back = torch.ops.mkldnn._convolution_transpose_pointwise(
                 ct, kernel, None, how.padding, how.output_padding, how.stride, how.dilation, how.groups,
                 "none", [], "",
@@ -112,24 +119,34 @@ class Packed(nn.Module):
             back = transposed(ct, weight, how)
         return finished(back, then)
 
-    def in_phases(self, ct: Tensor, call: int, weight: Tensor, how: How) -> Tensor:
-        """All pixels of one phase of the stride are a convolution of their own: few channels become many."""
-        stride, before = how.stride[0], self.before[call]
-        around = padded(self.around[call][0])
-        phases = fused(ct, self.laid_out[call], None, around, Then(None, False, None, None))
+    def in_phases(self, ct: Tensor, call: int, weight: Tensor, how: ConvSteps) -> Tensor:
+        """All pixels of one phase of the stride are a convolution of their own: few channels become many.
+
+        The way back at stride 2 through a kernel k0..k3, along one axis:
+
+            ct           c0       c1       c2
+            pixels     p0  q0   p1  q1   p2  q2       p_i = k0 c_i + k2 c_(i-1),  q_i = k1 c_i + k3 c_(i-1)
+
+        So p and q are two channels of one convolution over ct, whose kernel is half as long. Along both axes there
+        are stride² phases: the 3 channels of an image become 12, and fill a register that 3 leave empty. They are
+        put together as pixel_shuffle does.
+        """
+        stride, first = how.stride[0], self.first_row[call]
+        steps = padded_only(self.padding[call][0])
+        phases = fused(ct, self.laid_out[call], None, steps, Epilogue(None, False, None, None))
         height, width = [
             (ct.shape[i + 2] - 1) * stride - 2 * how.padding[i] + weight.shape[i + 2] + how.output_padding[i]
             for i in range(2)
         ]
         rows, columns = (height + stride - 1) // stride, (width + stride - 1) // stride
-        phases = phases[:, :, before : before + rows, before : before + columns]
+        phases = phases[:, :, first : first + rows, first : first + columns]
         # As one copy: torch's pixel_shuffle takes three times as long where pixels lie apart, as they do here.
         pixels = phases.view(ct.shape[0], -1, stride, stride, rows, columns).permute(0, 1, 4, 2, 5, 3)
         pixels = pixels.reshape(ct.shape[0], -1, rows * stride, columns * stride)
         whole: Tensor = pixels[:, :, :height, :width].contiguous()
         return whole
 
-    def lay_out(self, call: int, x: Tensor, weight: Tensor, how: How, back: bool) -> None:
+    def lay_out(self, call: int, x: Tensor, weight: Tensor, how: ConvSteps, back: bool) -> None:
         """Lay out the kernel of a convolution of x, or of a transposed one."""
         shape = list(x.shape)
         shape[0] = self.images
@@ -141,31 +158,35 @@ class Packed(nn.Module):
             kernel = torch.ops.mkldnn._reorder_convolution_weight(
                 weight, how.padding, how.stride, how.dilation, how.groups, shape
             )
-        self.laid_out[call] = either(self.known[call], kernel)
+        self.laid_out[call] = shared_layout(self.known[call], kernel)
 
-    def lay_out_back(self, call: int, ct: Tensor, weight: Tensor, how: How) -> None:
+    def lay_out_back(self, call: int, ct: Tensor, weight: Tensor, how: ConvSteps) -> None:
         """Choose the way back, and lay out its kernel."""
         out, inputs, size, groups = weight.shape[0], weight.shape[1], weight.shape[2:], how.groups
         stride, padding, output_padding = how.stride, how.padding, how.output_padding
-        if stride == [1, 1] and output_padding == [0, 0] and min(turned(weight, how).padding) >= 0:
+        if stride == [1, 1] and output_padding == [0, 0] and min(flipped(weight, how).padding) >= 0:
             kernel = weight.flip([2, 3]).reshape(groups, out // groups, inputs, size[0], size[1])
             kernel = kernel.transpose(1, 2).reshape(groups * inputs, out // groups, size[0], size[1])
-            self.lay_out(call, ct, kernel.contiguous(), turned(weight, how), False)
-            self.around[call] = turned(weight, how).padding
-            self.ways[call] = 2
+            self.lay_out(call, ct, kernel.contiguous(), flipped(weight, how), False)
+            self.padding[call] = flipped(weight, how).padding
+            self.forms[call] = self.FLIPPED
             return
-        few = inputs * stride[0] * stride[1] <= self.lanes and groups == 1
+        few = inputs * stride[0] * stride[1] <= self.register_floats and groups == 1
         square = stride[0] == stride[1] and size[0] == size[1] and padding[0] == padding[1]
         if few and square and stride[0] > 1 and how.dilation == [1, 1] and output_padding[0] == output_padding[1]:
             self.lay_out_phases(call, ct, weight, stride[0], padding[0], output_padding[0])
             return
         self.lay_out(call, ct, weight, how, True)
-        self.ways[call] = 1
+        self.forms[call] = self.AS_IS
 
     def lay_out_phases(
         self, call: int, ct: Tensor, weight: Tensor, stride: int, padding: int, output_padding: int
     ) -> None:
-        """The kernel in phases, read off from what a single pixel in the middle, of each channel, gives."""
+        """The kernel in phases, read off from what a single pixel in the middle, of each channel, gives.
+
+        The way back is linear and the same everywhere, so a value of 1 with zeros around it shows the whole kernel
+        at its right place, and no index of a phase has to be worked out by hand.
+        """
         out, size = weight.shape[0], weight.shape[2]
         # Pixel i reaches the phases' pixels i + lowest to i + highest.
         lowest, highest = -((stride - 1 + padding) // stride), (size - 1 - padding) // stride
@@ -178,26 +199,26 @@ class Packed(nn.Module):
         seen = F.pixel_unshuffle(F.pad(seen, [0, missing, 0, missing]), stride)
         kernel = seen[:, :, middle + lowest : middle + highest + 1, middle + lowest : middle + highest + 1]
         after = -lowest + (size - 2 * padding + output_padding + stride - 1) // stride - 1
-        around = max(highest, after)
-        self.lay_out(call, ct, kernel.flip([2, 3]).transpose(0, 1).contiguous(), padded(around), False)
-        self.around[call], self.before[call] = [around, around], around - highest
-        self.ways[call] = 3
+        wide = max(highest, after)
+        self.lay_out(call, ct, kernel.flip([2, 3]).transpose(0, 1).contiguous(), padded_only(wide), False)
+        self.padding[call], self.first_row[call] = [wide, wide], wide - highest
+        self.forms[call] = self.IN_PHASES
 
     @torch.jit.export
     def linear_back(self, ct: Tensor, weight: Tensor) -> Tensor:
         """As `Kernels.linear_back`. What a large layer costs one image is to read its weights: rows that meet a
         zero, as half of them and more do behind a ReLU, are not read."""
-        if ct.shape[0] > 1 or weight.numel() < self.large:
+        if ct.shape[0] > 1 or weight.numel() < self.no_cache_holds:
             return torch.matmul(ct, weight)
         rows = ct[0].nonzero()[:, 0]
         count = rows.shape[0]
         if count == 0:
             return ct.new_zeros(1, weight.shape[1])
-        starts = (torch.arange(self.bags) * ((count + self.bags - 1) // self.bags)).clamp(max=count)
+        starts = (torch.arange(self.shares) * ((count + self.shares - 1) // self.shares)).clamp(max=count)
         return torch.embedding_bag(weight, rows, starts, False, 0, False, ct[0][rows])[0].sum(0, keepdim=True)
 
 
-def either(known: list[Tensor], kernel: Tensor) -> Tensor:
+def shared_layout(known: list[Tensor], kernel: Tensor) -> Tensor:
     """The one of `known` that is laid out like the kernel, or else the kernel."""
     layout = torch.ops.mkldnn._get_mkldnn_serialized_md(kernel)
     for other in known:
@@ -206,19 +227,19 @@ def either(known: list[Tensor], kernel: Tensor) -> Tensor:
     return kernel
 
 
-def turned(weight: Tensor, how: How) -> How:
-    """The convolution with the turned kernel that goes back through one at stride 1."""
+def flipped(weight: Tensor, how: ConvSteps) -> ConvSteps:
+    """The convolution with the flipped kernel that goes back through one at stride 1."""
     padding = [how.dilation[i] * (weight.shape[i + 2] - 1) - how.padding[i] for i in range(2)]
-    return How(how.stride, padding, how.output_padding, how.dilation, how.groups)
+    return ConvSteps(how.stride, padding, how.output_padding, how.dilation, how.groups)
 
 
-def padded(padding: int) -> How:
+def padded_only(padding: int) -> ConvSteps:
     """A plain convolution, with padding on all sides."""
-    return How([1, 1], [padding, padding], [0, 0], [1, 1], 1)
+    return ConvSteps([1, 1], [padding, padding], [0, 0], [1, 1], 1)
 
 
-def fused(x: Tensor, kernel: Tensor, bias: Tensor | None, how: How, then: Then) -> Tensor:
-    """A convolution, and what is done then, as one call of oneDNN as far as it has that."""
+def fused(x: Tensor, kernel: Tensor, bias: Tensor | None, how: ConvSteps, then: Epilogue) -> Tensor:
+    """A convolution, and what is done to the result, as one call of oneDNN as far as it has that."""
     other, low, high = then.other, then.low, then.high
     rectified = low is not None and low == 0.0 and high is None
     # In bfloat16 oneDNN has no sum with ReLU for groups, nor one in place where `other` is laid out otherwise.
@@ -239,7 +260,16 @@ def fused(x: Tensor, kernel: Tensor, bias: Tensor | None, how: How, then: Then) 
         bottom = torch.tensor(low).item() if how.groups else None
         top = torch.tensor(high).item() if how.groups else None
         return torch.ops.mkldnn._convolution_pointwise(  # type: ignore[no-any-return]
-            x, kernel, bias, how.padding, how.stride, how.dilation, how.groups, "hardtanh", [bottom, top], ""
+            x,
+            kernel,
+            bias,
+            how.padding,
+            how.stride,
+            how.dilation,
+            how.groups,
+            "hardtanh",
+            [bottom, top],
+            "",
         )
     else:
         y = torch.ops.mkldnn._convolution_pointwise(

@@ -5,24 +5,31 @@ It therefore keeps to TorchScript's part of Python: typed containers, no default
 over mixed types, errors without formatting tricks.
 """
 
+from typing import Final
+
 import torch
 from torch import Tensor, nn
 
+from ..methods import PROBE
 from ..pictures.geometry import preprocess
 from .kernels import Kernels
 from .overlay import overlay
+from .resizing import resize
 
 
-class Answers(nn.Module):
+class ScriptedExplainer(nn.Module):
     """A classifier that explains itself. The generated subclass adds `forward`, `walk` and `read`."""
 
+    hand_out: Final[str] = PROBE  # a constant of the class: TorchScript reads no global that is no function
     labels: list[str]
     layers: list[str]
     methods: list[str]
     gates: list[str]
     gates_at_image: list[str]  # those whose cotangent the file follows down to the image
     gate_of: dict[str, str]
-    at_of: dict[str, str]
+    at_of: dict[str, str]  # the place, as people are told it
+    first_of: dict[str, int]  # layer methods -> the first layer that they read, and the last
+    last_of: dict[str, int]
     times_of: dict[str, str]
     reader_of: dict[str, str]  # layer methods -> the one that reads for them
     rectified: list[str]  # layer methods whose maps are cut below zero when all are read
@@ -56,10 +63,11 @@ class Answers(nn.Module):
         """The forward half as it is listed: logits, and the primal of each layer. Generated."""
         raise NotImplementedError
 
-    def aim(self, logits: Tensor, seed: Tensor) -> Tensor:
+    def resolve_seed(self, logits: Tensor, seed: Tensor) -> Tensor:
         """The seed [N, K], where it is one; of classes, int64 [N, 1], their one-hots, with -1 for the top ones."""
         if seed.dtype != torch.int64:
             return seed
+        # Made of the logits, it lies where they are and has their precision.
         index = torch.where(seed < 0, logits.argmax(1, keepdim=True), seed)
         return torch.zeros_like(logits).scatter(1, index, 1.0)
 
@@ -107,24 +115,25 @@ class Answers(nn.Module):
 
     def at_one_layer(self, x: Tensor, seed: Tensor, method: str, layer: int) -> tuple[Tensor, Tensor]:
         """One attribution, with the logits."""
-        self.admit(x, seed, [method])
-        index = layer
-        if self.at_of[method] == "pooled":
-            index = self.pooled
-            if layer != -1 and layer != self.pooled:
-                raise ValueError(f"{method} has one layer, {self.layers[self.pooled]}; ask for it or for -1")
-        elif self.at_of[method] == "layer":
-            index = layer + len(self.layers) if layer < 0 else layer
-            if index < 0 or index >= len(self.layers):
-                raise ValueError(f"layer {layer} is not one of 0..{len(self.layers) - 1}")
-        logits, answers = self.ask(x, seed, [method], index, index)
-        return logits, answers[0] if self.at_of[method] == "image" else answers[0][:, 0]
+        self.check_question(x, seed, [method])
+        if method not in self.reader_of:
+            logits, maps = self.ask(x, seed, [method], layer, layer)
+            return logits, maps[0]
+        first, last = self.first_of[method], self.last_of[method]
+        # A negative one counts from the end of what the method reads, so that -1 is CAM's one layer too.
+        index = layer + last + 1 if layer < 0 else layer
+        if index < first or index > last:
+            if first == last:
+                raise ValueError(f"{method} has one layer, {self.layers[last]}; ask for it or for -1")
+            raise ValueError(f"layer {layer} is not one of 0..{last}")
+        logits, maps = self.ask(x, seed, [method], index, index)
+        return logits, maps[0][:, 0]
 
     @torch.jit.export
     def sweep(self, x: Tensor, seed: Tensor, method: str) -> Tensor:
         """A layer method at every layer, from one pass: [N, L, S, S], or [N, L, C, S, S] for Guided Grad-CAM."""
-        self.admit(x, seed, [method])
-        if self.at_of[method] == "image":
+        self.check_question(x, seed, [method])
+        if method not in self.reader_of:
             raise ValueError(f"{method} explains the image and has no layers; use explain")
         return self.survey(x, seed, [method])[0]
 
@@ -141,34 +150,34 @@ class Answers(nn.Module):
 
     def at_all_layers(self, x: Tensor, seed: Tensor, methods: list[str]) -> tuple[Tensor, list[Tensor]]:
         """Several methods, with the logits."""
-        self.admit(x, seed, methods)
+        self.check_question(x, seed, methods)
+        # No layer lies between these two: so it stays where only image methods are asked.
         first, last = len(self.layers), -1
         for method in methods:
-            if self.at_of[method] == "layer":
-                first, last = 0, len(self.layers) - 1
-            elif self.at_of[method] == "pooled":
-                first, last = min(first, self.pooled), max(last, self.pooled)
+            if method in self.reader_of:
+                first, last = min(first, self.first_of[method]), max(last, self.last_of[method])
         return self.ask(x, seed, methods, first, last)
 
     @torch.jit.export
     def probe(self, x: Tensor, seed: Tensor, gate: str) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor]:
         """The raw values, nothing resized: logits, the primal and the cotangent of each layer, the cotangent at
         the image (empty where no method of this file reads it there)."""
-        self.admit(x, seed, [])
+        self.check_question(x, seed, [])
         if gate not in self.gates:
             raise ValueError(f"no gate {gate}; this file has {', '.join(self.gates)}")
-        depth = self.nowhere()
+        depth = self.forward_only()
         depth[gate] = -1
-        logits, out, images = self.walk(x, seed, depth, 0, len(self.layers) - 1, ["probe"])
+        logits, out, images = self.walk(x, seed, depth, 0, len(self.layers) - 1, [self.hand_out])
         primals: list[Tensor] = []
         cotangents: list[Tensor] = []
         for index in range(len(self.layers)):
+            # The walk hands out a primal and a cotangent at each layer, from the last one to the first.
             at = 2 * (len(self.layers) - 1 - index)
             primals.append(out[at])
             cotangents.append(out[at + 1])
         return logits, primals, cotangents, images[self.gates.index(gate)]
 
-    def nowhere(self) -> dict[str, int]:
+    def forward_only(self) -> dict[str, int]:
         """The depth of a walk that goes forward only."""
         depth: dict[str, int] = {}
         for gate in self.gates:
@@ -179,52 +188,57 @@ class Answers(nn.Module):
         self, x: Tensor, seed: Tensor, methods: list[str], first: int, last: int
     ) -> tuple[Tensor, list[Tensor]]:
         """One walk for `methods` at layers first..last: logits, and for each method its maps, resized."""
-        depth = self.nowhere()
+        # Each gate goes down once, as deep as any of the methods has it; each reader reads once for all like it.
+        depth = self.forward_only()
         readers: list[str] = []
         for method in methods:
-            if self.at_of[method] == "image":
+            if method not in self.reader_of:
                 depth[self.gate_of[method]] = -1
                 continue
-            down = self.pooled if self.at_of[method] == "pooled" else first
+            down = max(first, self.first_of[method])
             depth[self.gate_of[method]] = min(depth[self.gate_of[method]], down)
             if self.reader_of[method] not in readers:
                 readers.append(self.reader_of[method])
             if method in self.times_of:
                 depth[self.gate_of[self.times_of[method]]] = -1
         logits, out, images = self.walk(x, seed, depth, first, last, readers)
-        answers: list[Tensor] = []
+        found: list[Tensor] = []
         stacks: dict[str, Tensor] = {}
         for method in methods:
-            if self.at_of[method] == "image":
-                answers.append(self.at_image(method, x, images))
+            if method not in self.reader_of:
+                found.append(self.at_image(method, x, images))
                 continue
             reader = self.reader_of[method]
             if reader not in stacks:
-                pooled = self.at_of[method] == "pooled"
-                low, high = (self.pooled, self.pooled) if pooled else (first, last)
+                low, high = max(first, self.first_of[method]), min(last, self.last_of[method])
                 maps = [
-                    out[(last - layer) * len(readers) + readers.index(reader)] for layer in range(low, high + 1)
+                    # The walk reads from the last layer down to the first, all readers at each.
+                    out[(last - layer) * len(readers) + readers.index(reader)]
+                    for layer in range(low, high + 1)
                 ]
                 stacks[reader] = self.like.new_empty([x.shape[0], len(maps), self.size[0], self.size[1]])
+                # One block of memory for all layers, into which each group of them is enlarged at its place.
                 resize(maps, reader in self.rectified, stacks[reader])
             stack = stacks[reader]
+            # The stack may serve another method still, so the product is a new one.
             if method in self.times_of:
                 stack = stack[:, :, None] * self.at_image(self.times_of[method], x, images)[:, None]
-            answers.append(stack)
-        return logits, answers
+            found.append(stack)
+        return logits, found
 
     def at_image(self, method: str, x: Tensor, images: list[Tensor]) -> Tensor:
         """The reading of an image method."""
         ct = images[self.gates.index(self.gate_of[method])].contiguous()
         return self.read(method, x, ct).to(self.like.dtype)
 
-    def admit(self, x: Tensor, seed: Tensor, methods: list[str]) -> None:
+    def check_question(self, x: Tensor, seed: Tensor, methods: list[str]) -> None:
         """Raise unless the question fits the network."""
         if x.dim() != 4 or list(x.shape[1:]) != [len(self.mean), self.size[0], self.size[1]]:
             raise ValueError(f"x is {list(x.shape)}, this network takes [N, {len(self.mean)}, {self.size}]")
         if seed.dtype == torch.int64:
             if list(seed.shape) != [x.shape[0], 1]:
                 raise ValueError(f"classes are {list(seed.shape)}, for these images they are [{x.shape[0]}, 1]")
+            # Left to scatter, a class that is not there would end a whole process on a GPU.
             if int(seed.min()) < -1 or int(seed.max()) >= self.classes:
                 raise ValueError(f"a class is none of -1..{self.classes - 1}")
         elif list(seed.shape) != [x.shape[0], self.classes]:
@@ -232,39 +246,3 @@ class Answers(nn.Module):
         for method in methods:
             if method not in self.methods:
                 raise ValueError(f"no method {method}; this file has {', '.join(self.methods)}")
-
-
-def resize(maps: list[Tensor], rectified: bool, answer: Tensor) -> None:
-    """Write L maps [N, h, w] of any sizes into answer [N, L, S, S], bilinearly; neighbours of one size together.
-
-    rectified: what is below zero is cut before.
-    """
-    start = 0
-    for end in range(1, len(maps) + 1):
-        if end == len(maps) or maps[end].shape != maps[start].shape:
-            group = torch.stack(maps[start:end], 1)
-            enlarge(torch.relu_(group) if rectified else group, answer[:, start:end])
-            start = end
-
-
-def enlarge(maps: Tensor, answer: Tensor) -> None:
-    """Write maps [N, L, h, w] into answer [N, L, S, S], bilinearly.
-
-    Each pixel of a small map lands on many: on a CPU two products do that in 0.25 to 0.6 of the time.
-    """
-    size = answer.shape[2:]
-    small = 8 * maps.shape[2] <= size[0] and 8 * maps.shape[3] <= size[1]
-    precise = maps.dtype == torch.float32 or maps.dtype == torch.float64
-    if small and precise and maps.device.type == "cpu":
-        rows, columns = shares(maps, 2, size[0]), shares(maps, 3, size[1])
-        torch.matmul(rows, torch.matmul(maps, columns.t()), out=answer)
-    else:
-        torch.ops.aten.upsample_bilinear2d(maps, size, False, None, None, out=answer)
-
-
-def shares(maps: Tensor, axis: int, size: int) -> Tensor:
-    """How much each of `size` pixels takes of each pixel along an axis of the maps, bilinearly: [size, length]."""
-    length = maps.shape[axis]
-    each = torch.eye(length, dtype=maps.dtype, device=maps.device)[None, None]
-    taken: Tensor = torch.ops.aten.upsample_bilinear2d(each, [size, length], False, None, None)[0, 0]
-    return taken

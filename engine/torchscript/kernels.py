@@ -5,6 +5,9 @@ A file holds `Plain`, which is ATen and nothing else and runs wherever torch doe
 of Python.
 
 A call has a number, the same wherever the listing makes that call with that kernel.
+
+A file holds these interfaces with the names of arguments and fields, and TorchScript puts no kernels in that call
+them otherwise: to rename `how`, `then` or a field of theirs is a new format of the file. Classes may be renamed.
 """
 
 import warnings
@@ -20,7 +23,7 @@ def _interface(declaration: Any) -> Any:
         return torch.jit.interface(declaration)
 
 
-class How(NamedTuple):
+class ConvSteps(NamedTuple):
     """The steps of a convolution along height and width; a forward one has no `output_padding`."""
 
     stride: list[int]
@@ -30,7 +33,7 @@ class How(NamedTuple):
     groups: int
 
 
-class Then(NamedTuple):
+class Epilogue(NamedTuple):
     """What is done with a result: clamp(result + other, low, high), of which any part may be None.
 
     over: the answer may take the place of `other`, which nobody reads any more.
@@ -47,15 +50,15 @@ class Kernels(nn.Module):
     """What a listing asks for. Each result is the caller's own."""
 
     def conv(  # type: ignore[empty-body]
-        self, x: Tensor, call: int, weight: Tensor, bias: Tensor | None, how: How, then: Then
+        self, x: Tensor, call: int, weight: Tensor, bias: Tensor | None, how: ConvSteps, then: Epilogue
     ) -> Tensor:
-        """conv2d(x, weight, bias, …), and what is done then."""
+        """conv2d(x, weight, bias, …), and what is done to the result."""
         pass  # noqa: PIE790 - the decorator asks for it
 
     def conv_back(  # type: ignore[empty-body]
-        self, ct: Tensor, call: int, weight: Tensor, how: How, then: Then
+        self, ct: Tensor, call: int, weight: Tensor, how: ConvSteps, then: Epilogue
     ) -> Tensor:
-        """conv_transpose2d(ct, weight, …), the way back through a convolution, and what is done then."""
+        """conv_transpose2d(ct, weight, …), the way back through a convolution, and what is done to the result."""
         pass  # noqa: PIE790 - the decorator asks for it
 
     def linear_back(self, ct: Tensor, weight: Tensor) -> Tensor:  # type: ignore[empty-body]
@@ -67,13 +70,15 @@ class Plain(nn.Module):
     """`Kernels` in ATen."""
 
     @torch.jit.export
-    def conv(self, x: Tensor, call: int, weight: Tensor, bias: Tensor | None, how: How, then: Then) -> Tensor:
+    def conv(
+        self, x: Tensor, call: int, weight: Tensor, bias: Tensor | None, how: ConvSteps, then: Epilogue
+    ) -> Tensor:
         """As `Kernels.conv`."""
         y = torch.conv2d(x, weight, bias, how.stride, how.padding, how.dilation, how.groups)
         return finished(y, then)
 
     @torch.jit.export
-    def conv_back(self, ct: Tensor, call: int, weight: Tensor, how: How, then: Then) -> Tensor:
+    def conv_back(self, ct: Tensor, call: int, weight: Tensor, how: ConvSteps, then: Epilogue) -> Tensor:
         """As `Kernels.conv_back`."""
         return finished(transposed(ct, weight, how), then)
 
@@ -83,15 +88,16 @@ class Plain(nn.Module):
         return torch.matmul(ct, weight)
 
 
-def transposed(ct: Tensor, weight: Tensor, how: How) -> Tensor:
+def transposed(ct: Tensor, weight: Tensor, how: ConvSteps) -> Tensor:
     """The adjoint of a convolution, in ATen."""
     return torch.conv_transpose2d(
         ct, weight, None, how.stride, how.padding, how.output_padding, how.groups, how.dilation
     )
 
 
-def finished(y: Tensor, then: Then) -> Tensor:
-    """Do in place what is to be done then."""
+def finished(y: Tensor, then: Epilogue) -> Tensor:
+    """Do in place what is to be done to a result."""
+    # The result is the caller's own, and nobody has seen it yet.
     other = then.other
     if other is not None:
         y.add_(other)
@@ -100,6 +106,7 @@ def finished(y: Tensor, then: Then) -> Tensor:
 
 def clamped(y: Tensor, low: float | None, high: float | None) -> Tensor:
     """Clamp in place, to the ends that there are."""
+    # The frequent case has an op of its own, and clamp_ refuses to be given no end at all.
     if low is not None and low == 0.0 and high is None:
         return torch.relu_(y)
     return y if low is None and high is None else torch.clamp_(y, low, high)

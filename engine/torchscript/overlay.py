@@ -17,9 +17,9 @@ def overlay(photo: Tensor, map: Tensor, strength: float, colors: Tensor, resize:
     photo: uint8 [H, W, 3] RGB. map: [*crop], floating point, as `explain` gives it for one image; its positive
     part is shown over its maximum, NaN and infinity count as 0. strength: 0 (photo) to 1 (heatmap). colors:
     uint8 [256, 3] RGB, from no heat to the most. resize, crop: the fields of `Geometry`.
-    Returns uint8 [H, W, 3] on the photo's device. Raises ValueError as `admit` does.
+    Returns uint8 [H, W, 3] on the photo's device. Raises ValueError as `check_overlay` does.
     """
-    admit(photo, map, strength, crop)
+    check_overlay(photo, map, strength, crop)
     rows, columns = placement(photo.shape[0], photo.shape[1], resize, crop)
     (top, tall), (left, wide) = extent(rows, crop[0]), extent(columns, crop[1])
     height, width = seen(top, tall, photo.shape[0]), seen(left, wide, photo.shape[1])
@@ -36,7 +36,7 @@ def overlay(photo: Tensor, map: Tensor, strength: float, colors: Tensor, resize:
     return picture
 
 
-def admit(photo: Tensor, map: Tensor, strength: float, crop: list[int]) -> None:
+def check_overlay(photo: Tensor, map: Tensor, strength: float, crop: list[int]) -> None:
     """Raise ValueError, which says what is wrong and how to mend it, unless `overlay` can draw."""
     if photo.dtype != torch.uint8:
         raise ValueError("photo must be uint8, 0..255: give the photo itself, not what preprocess made of it")

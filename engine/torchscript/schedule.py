@@ -2,10 +2,14 @@
 
 A listing is functional; what runs need not be. A convolution takes the sum and the ReLU behind it along, and a
 call whose argument nobody reads any more writes its result there: fresh memory costs more than the arithmetic.
+
+Both are right only as long as nobody looks. A layer's reading looks: it may want the value between a convolution
+and its ReLU, or the one that is written over. Whether it does is known when a question is asked, not here, so a
+step keeps the layers that would mind, and `statements` prints a form for each case.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,15 +45,16 @@ Stage = tuple[str, int] | None  # (gate, layer), -1 for the image; None is the f
 class Step:
     """One statement: a call, or a convolution with what it takes along; the last node is the value.
 
-    inside: the layers whose reading wants a value that this step would skip. over: the argument that is
-    written over. under: the layers whose reading wants that argument.
+    skipped_for: the layers whose reading wants a value between the nodes, which one call of a kernel never makes.
+    writes_over: the argument whose memory takes the value.
+    kept_for: the layers that are read after this step and want that argument, so that it must outlive the step.
     """
 
     nodes: list[fx.Node]
     stage: Stage = None
-    inside: set[int] = field(default_factory=set)
-    over: fx.Node | None = None
-    under: set[int] = field(default_factory=set)
+    skipped_for: set[int] = field(default_factory=set)
+    writes_over: fx.Node | None = None
+    kept_for: set[int] = field(default_factory=set)
 
     @property
     def value(self) -> fx.Node:
@@ -65,34 +70,28 @@ class Step:
         return [source for source in found if source not in self.nodes]
 
 
-Reading = tuple[int, list[fx.Node]]  # a layer, and the values that its reading wants
-
-
-def plan(events: Iterable[tuple[Stage, fx.Node] | Reading], kept: Iterable[fx.Node]) -> list[Step | int]:
+def plan(
+    order: Iterable[tuple[Stage, fx.Node] | int], wanted: Mapping[int, Iterable[fx.Node]], kept: Iterable[fx.Node]
+) -> list[Step | int]:
     """Steps, and the layers that are read between them.
 
-    events: calls with their stages and readings, in order. kept: values that are handed out in the end.
+    order: calls with their stages, and the layers that are read between them. wanted: the values that the reading
+    of a layer takes. kept: values that are handed out in the end.
     """
-    order: list[Step | int] = []
-    readings: dict[int, list[fx.Node]] = {}
-    for place, what in events:
-        if isinstance(place, int):
-            order.append(place)
-            readings[place] = what  # type: ignore[assignment]
-        else:
-            order.append(Step([what], place))  # type: ignore[list-item]
+    steps: list[Step | int] = [what if isinstance(what, int) else Step([what[1]], what[0]) for what in order]
+    # First what goes together, for a value that a kernel never makes can't be written over.
     kept = set(kept)
-    _fuse(order, readings, kept)
-    _write_over(order, readings, kept)
-    return order
+    _fuse(steps, wanted, kept)
+    _write_over(steps, wanted, kept)
+    return steps
 
 
-def _fuse(order: list[Step | int], readings: dict[int, list[fx.Node]], kept: set[fx.Node]) -> None:
-    """Let convolutions take along what follows them."""
-    wanted = defaultdict[fx.Node, set[int]](set)  # by the reading of which layers
-    for index, nodes in readings.items():
+def _fuse(order: list[Step | int], wanted: Mapping[int, Iterable[fx.Node]], kept: set[fx.Node]) -> None:
+    """Let convolutions take along what follows them: conv, conv + sum, conv + clamp, conv + sum + clamp."""
+    readers = defaultdict[fx.Node, set[int]](set)  # by the reading of which layers
+    for index, nodes in wanted.items():
         for node in nodes:
-            wanted[node].add(index)
+            readers[node].add(index)
     step_of = {step.value: step for step in order if isinstance(step, Step)}
     for first in list(step_of.values()):
         if first.value.target not in (aten.conv2d, aten.conv_transpose2d) or not is_kernel(first.value):
@@ -100,17 +99,20 @@ def _fuse(order: list[Step | int], readings: dict[int, list[fx.Node]], kept: set
         step = first
         while (follower := _follower(step, step_of, kept)) is not None:
             # A sum waits for what it adds; a ReLU may come sooner, into a stage that runs before its own.
-            step.inside |= wanted[step.value]
+            step.skipped_for |= readers[step.value]
             nodes, place = step.nodes + follower.nodes, step if follower.stage != step.stage else follower
             gone = follower if place is step else step
-            place.nodes, place.inside = nodes, step.inside
+            place.nodes, place.skipped_for = nodes, step.skipped_for
             order.remove(gone)
             step_of |= dict.fromkeys(nodes, place)
             step = place
 
 
 def _follower(step: Step, step_of: dict[fx.Node, Step], kept: set[fx.Node]) -> Step | None:
-    """The step that takes this one's value and that the convolution can do as well."""
+    """The step that takes this one's value and that the convolution can do as well.
+
+    Only where nobody else reads the value: else it has to be made anyway. Behind a clamp nothing more is taken.
+    """
     value = step.value
     readers = [step_of[user] for user in value.users if user in step_of]
     if value in kept or len(readers) != 1 or len(readers[0].nodes) > 1 or value.target in CLAMPS:
@@ -124,12 +126,18 @@ def _follower(step: Step, step_of: dict[fx.Node, Step], kept: set[fx.Node]) -> S
     back = step.nodes[0].target is aten.conv_transpose2d
     if node.target in ((aten.relu,) if back else CLAMPS) and not node.kwargs:
         hoisted = reader.stage is not None and step.stage is not None and reader.stage[0] == step.stage[0]
+        # On the way back a gate may stand in the stage behind its convolution's: between the two a layer is read.
         return reader if reader.stage == step.stage or hoisted else None
     return None
 
 
-def _write_over(order: list[Step | int], readings: dict[int, list[fx.Node]], kept: set[fx.Node]) -> None:
-    """Find for each step an argument that no step reads after it, nor what shares its memory."""
+def _write_over(order: list[Step | int], wanted: Mapping[int, Iterable[fx.Node]], kept: set[fx.Node]) -> None:
+    """Find for each step an argument that no step reads after it, nor what shares its memory.
+
+    What shares memory is one set, found by its root as in a union-find: a view of a view of x has the root x. An
+    argument may be written over where it has memory of its own, the step reads nothing else of that set, and this
+    is the last step that reads any of it. A layer that is read later minds, and is noted.
+    """
     memory = dict[fx.Node, fx.Node]()  # value -> the first value that may share its memory
 
     def root(node: fx.Node) -> fx.Node:
@@ -147,7 +155,7 @@ def _write_over(order: list[Step | int], readings: dict[int, list[fx.Node]], kep
         if isinstance(step, Step):
             last |= {root(node): position for node in step.inputs}
         else:
-            for node in readings[step]:
+            for node in wanted[step]:
                 read_at[root(node)][step] = position
     for node in kept:
         last[root(node)] = len(order)
@@ -158,12 +166,13 @@ def _write_over(order: list[Step | int], readings: dict[int, list[fx.Node]], kep
             own = node.target in FRESH and _alike(node, step.value)
             alone = sum(root(source) is root(node) for source in step.inputs) == 1
             if own and alone and last[root(node)] == position:
-                step.over = node
-                step.under = {layer for layer, place in read_at[root(node)].items() if place > position}
+                step.writes_over = node
+                step.kept_for = {layer for layer, place in read_at[root(node)].items() if place > position}
                 break
 
 
 def _may_go_over(step: Step) -> Iterator[fx.Node]:
+    """The arguments that the op of a step could write over: either one that a sum adds, or the first."""
     node = step.value
     if len(step.nodes) > 1:
         added = next((n for n in step.nodes if n.target is aten.add), None)
@@ -178,6 +187,7 @@ def _may_go_over(step: Step) -> Iterator[fx.Node]:
 def ends(node: fx.Node) -> tuple[float | None, float | None]:
     """Between which ends a call clamps: none for one that is no clamp."""
     if node.target is aten.hardtanh:
+        # Ends that are left out are -1 and 1.
         given: tuple[Any, ...] = node.args[1:]
         low, high = given + (-1.0, 1.0)[len(given) :]
         return float(low), float(high)
@@ -186,6 +196,7 @@ def ends(node: fx.Node) -> tuple[float | None, float | None]:
 
 def is_kernel(node: fx.Node) -> bool:
     """Is it a convolution with a constant kernel and plain numbers, that `kernels` can carry out?"""
+    # A weight that is computed, or a stride read off a size, is another one with each image: nothing to lay out.
     weight, rest = node.args[1], node.args[2:]
     constant = isinstance(weight, fx.Node) and weight.op == "get_attr"
     bias = rest[0] if rest else None

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from ..compiler.heads import ENDINGS
+from ..methods import Place
 from ..rules.kinds import ACTIVATIONS, RECTIFIER
 from ..rules.pages import KINDS, ops_of
 
@@ -173,7 +174,8 @@ def _of_methods(
     """The largest deviation of each method's answers."""
     with torch.no_grad(), _plainly():
         answers = dict(zip(module.methods, module.survey(x, seed, module.methods), strict=True))
-    at_layers = [name for name in module.methods if module.at_of[name] != "image"]
+    places = {name: Place(module.at_of[name]) for name in module.methods}
+    at_layers = [name for name in module.methods if not places[name].at_image]
     layers = layer_reference(module, x, seed) if at_layers else []
     deviations = {}
     for name, answer in answers.items():
@@ -184,10 +186,9 @@ def _of_methods(
         times = module.times_of.get(name, "")
         factor = AT_IMAGE[times](x, image_cts[module.gate_of[times]]) if times else x.new_ones(len(x), 1, 1, 1)
         answer = answer if times else answer[:, :, None]
-        pooled = module.at_of[name] == "pooled"
         found = [0.0]  # of no layer, where a network has no trunk
-        for index, (primal, ct) in enumerate(layers[module.pooled : module.pooled + 1] if pooled else layers):
-            map = formula(primal, ct)[:, None]
+        for index, layer in enumerate(places[name].layers(len(layers), module.pooled)):
+            map = formula(*layers[layer])[:, None]
             whole, kept = (
                 F.interpolate(part, module.size, mode="bilinear") * factor
                 for part in (map, map if signed else map.clamp(min=0))

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import ArtifactError
-from engine.files.archive import EXTRA, SCRAP, clear_scraps, digest, scrap
+from engine.files.archive import EXTRA, TEMPORARY, clear_abandoned, digest, temporary_beside
 from engine.files.artifact import Explainer, load, save
 from engine.files.compiling import compile_model
 from engine.files.manifest import FORMAT, cells, read_manifest
@@ -438,15 +438,15 @@ def test_processes_that_write_and_read_the_same_file_do_not_disturb_each_other(t
 
 
 def test_only_what_belongs_to_nobody_is_cleared(path: Path, tmp_path: Path) -> None:
-    dead, alive = tmp_path / f".net.pt.0123456789ab{SCRAP}", tmp_path / f".net.pt.ba9876543210{SCRAP}"
+    dead, alive = tmp_path / f".net.pt.0123456789ab{TEMPORARY}", tmp_path / f".net.pt.ba9876543210{TEMPORARY}"
     others = [tmp_path / ".download.part", tmp_path / "net.pt", tmp_path / "my.convlens.part"]
     for file in (dead, alive, *others):
         file.write_bytes(b"half")
     with alive.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        clear_scraps(tmp_path)
+        clear_abandoned(tmp_path)
         assert sorted(tmp_path.iterdir()) == sorted([alive, *others])
-    with scrap(tmp_path / "net.pt") as mine:
+    with temporary_beside(tmp_path / "net.pt") as mine:
         mine.write_bytes(b"half")
         save(load(path), tmp_path / "another.pt")
         assert mine.read_bytes() == b"half"

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from engine import Explainer, compile_model, load, save
 from engine.run.onednn import Packed, packed
-from engine.torchscript.kernels import How, Then
+from engine.torchscript.kernels import ConvSteps, Epilogue
 from engine.torchscript.torchscript import scripted
 
 # input channels and side, kernel, stride, padding, dilation, groups
@@ -33,8 +33,8 @@ CONVOLUTIONS = {
 }
 
 
-SAME = How([1, 1], [1, 1], [0, 0], [1, 1], 1)
-NOTHING = Then(None, False, None, None)
+SAME = ConvSteps([1, 1], [1, 1], [0, 0], [1, 1], 1)
+NOTHING = Epilogue(None, False, None, None)
 
 
 def close(found: Tensor, wanted: Tensor, of: Tensor | None = None) -> None:
@@ -57,7 +57,7 @@ def test_a_convolution_and_its_way_back(kernels: torch.jit.ScriptModule, name: s
     with torch.no_grad():
         y = F.conv2d(x, weight, bias, stride, padding, dilation, groups)
         missing = side - ((y.shape[2] - 1) * stride - 2 * padding + dilation * (shape[2] - 1) + 1)
-        how = How([stride] * 2, [padding] * 2, [missing] * 2, [dilation] * 2, groups)
+        how = ConvSteps([stride] * 2, [padding] * 2, [missing] * 2, [dilation] * 2, groups)
         ct = torch.randn_like(y)
         back = F.conv_transpose2d(ct, weight, None, stride, padding, missing, groups, dilation)
         for other in (None, torch.randn_like(y)):
@@ -66,15 +66,15 @@ def test_a_convolution_and_its_way_back(kernels: torch.jit.ScriptModule, name: s
                     free = y if other is None else y + other
                     wanted = free.clamp(low, high) if low is not None else free
                     given = None if other is None else other.clone()
-                    close(kernels.conv(x, 0, weight, bias, how, Then(given, over, low, high)), wanted, free)
+                    close(kernels.conv(x, 0, weight, bias, how, Epilogue(given, over, low, high)), wanted, free)
         for other in (None, torch.randn_like(back)):
             for low in (None, 0.0):
                 for over in (False, True):
                     free = back if other is None else back + other
                     wanted = free if low is None else free.relu()
                     given = None if other is None else other.clone()
-                    close(kernels.conv_back(ct, 1, weight, how, Then(given, over, low, None)), wanted, free)
-    assert kernels.ways[0] == 1 and kernels.ways[1] in (1, 2, 3)
+                    close(kernels.conv_back(ct, 1, weight, how, Epilogue(given, over, low, None)), wanted, free)
+    assert kernels.forms[0] == kernels.AS_IS and kernels.forms[1] != kernels.NOT_YET
 
 
 @pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="oneDNN has no bfloat16 here")
@@ -90,7 +90,7 @@ def test_a_sum_and_a_relu_in_bfloat16(
     )
     given = other.clone().contiguous(memory_format=layout)
     how = SAME._replace(groups=groups)
-    found = kernels.conv(x, 0, weight, None, how, Then(given, over, 0.0, None))
+    found = kernels.conv(x, 0, weight, None, how, Epilogue(given, over, 0.0, None))
     wanted = (F.conv2d(x.float(), weight.float(), None, 1, 1, 1, groups) + other.float()).relu()
     assert found.dtype == torch.bfloat16
     assert (found.float() - wanted).abs().max() <= 1e-2 * wanted.max()
@@ -98,8 +98,8 @@ def test_a_sum_and_a_relu_in_bfloat16(
 
 def test_stems_go_back_in_phases(kernels: torch.jit.ScriptModule) -> None:
     weight, ct = torch.randn(8, 3, 7, 7), torch.randn(1, 8, 16, 16)
-    kernels.conv_back(ct, 0, weight, How([2, 2], [3, 3], [1, 1], [1, 1], 1), NOTHING)
-    assert kernels.ways[0] == 3
+    kernels.conv_back(ct, 0, weight, ConvSteps([2, 2], [3, 3], [1, 1], [1, 1], 1), NOTHING)
+    assert kernels.forms[0] == kernels.IN_PHASES
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-5), (torch.bfloat16, 1e-2)])
@@ -121,11 +121,11 @@ def test_a_large_layer_goes_back_by_the_rows_that_count(
 def test_what_is_sealed_stays_as_it_is(kernels: torch.jit.ScriptModule) -> None:
     x, weight = torch.randn(1, 4, 8, 8), torch.randn(4, 4, 3, 3)
     kernels.seal()
-    found = kernels.conv(x, 0, weight, None, SAME, Then(None, False, 0.0, None))
+    found = kernels.conv(x, 0, weight, None, SAME, Epilogue(None, False, 0.0, None))
     close(found, F.conv2d(x, weight, None, 1, 1).relu())
     found = kernels.conv_back(x, 1, weight, SAME, NOTHING)
     close(found, F.conv_transpose2d(x, weight, None, 1, 1))
-    assert list(kernels.ways) == [0, 0]
+    assert list(kernels.forms) == [kernels.NOT_YET] * 2
 
 
 class Small(nn.Module):
@@ -247,14 +247,14 @@ def test_kernels_laid_out_alike_are_shared_between_numbers_of_threads(threads: i
 
 
 def test_so_many_settings_and_no_more_are_laid_out_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.run.explainer.MOST", 2)
+    monkeypatch.setattr("engine.run.explainer.MAX_LAYOUTS", 2)
     explainer = small()
     for images in (1, 3, 2, 5, 1):
         x = torch.randn(images, 3, 16, 16)
         logits = explainer.forward(x)
         with torch.no_grad():
             close(logits, explainer.module.forward(x))
-    assert len(set(map(id, explainer._quick.values()))) == 2
+    assert len(set(map(id, explainer._layouts.values()))) == 2
 
 
 @pytest.mark.parametrize("images", [1, 4])

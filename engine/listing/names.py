@@ -1,0 +1,45 @@
+"""The names that generated code takes for itself: it is printed with these, and no value of a network gets one.
+
+A value is named after its module, and a module may be called anything: `image.guided` gives the value
+`image_guided`. Where the printer used that name for something of its own, one would overwrite the other.
+"""
+
+import builtins
+import keyword
+from collections.abc import Iterable
+
+SELF, TORCH, ATEN, TENSOR = "self", "torch", "aten", "Tensor"
+CONV_STEPS, EPILOGUE = "ConvSteps", "Epilogue"  # classes of `torchscript.kernels`
+DEPTH, FIRST, LAST, WANTED = "depth", "first", "last", "wanted"  # what a walk is asked
+NOTHING, OUT, SUMS, PROBED = "nothing", "out", "sums", "probed"  # what it keeps
+
+ANY_PROGRAM = {
+    SELF, TORCH, ATEN, TENSOR, CONV_STEPS, EPILOGUE, DEPTH, FIRST, LAST, WANTED, NOTHING, OUT, SUMS, PROBED,
+    *dir(builtins), *keyword.kwlist, *keyword.softkwlist,
+    "NoneType",  # a keyword to TorchScript alone: a file that binds it is written and can't be read
+}  # fmt: skip
+
+
+def depth_of(gate: str) -> str:
+    """The local that holds how far down a gate's backward pass goes."""
+    return gate
+
+
+def image_ct_of(gate: str) -> str:
+    """The local that holds what a gate's backward pass brings to the image, if it goes so far."""
+    return f"image_{gate}"
+
+
+def read_of(method: str) -> str:
+    """The function that reads a method's map. It is global, and called where no value of a network is bound."""
+    return f"read_{method}"
+
+
+def weigh_of(method: str) -> str:
+    """The function that gives a method's weights; as `read_of`."""
+    return f"weigh_{method}"
+
+
+def reserved(gates: Iterable[str]) -> set[str]:
+    """All names that the generated functions of a program with these gates take for themselves."""
+    return ANY_PROGRAM | {name(gate) for gate in gates for name in (depth_of, image_ct_of)}

@@ -1,0 +1,201 @@
+"""The program in stages: what a walk carries out, in which order, and what of it only some questions want.
+
+All that lies below a layer of the trunk hangs on that layer's cotangent alone, so the backward half is cut where a
+layer's cotangent is complete. A question goes down under each gate as far as it has to, and no further:
+
+    forward                        the forward half, always
+    guided, 2                      the way back from the logits to layer 2
+    reading of layer 2             where the question reads that layer
+    guided, 1                      from layer 2 on, to layer 1
+    reading of layer 1
+    ...
+    guided, -1                     from layer 0 to the image
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, fx
+
+from ..errors import ProgramError
+from ..listing.program import Layer, Program
+from ..methods import Method
+from .schedule import Stage, Step, plan
+
+
+@dataclass(frozen=True, eq=False)
+class Folded:
+    """How weighted sums of a layer are read that a BatchNorm behind it was folded over.
+
+    Its convolution gives v = s a + t (per channel) instead of the layer's value a, and ct_a = s ct_v. With weights
+    that are linear in the cotangent, w(ct_a)_c = s_c w(ct_v)_c, the layer need not be given back:
+
+        Σ_c w(ct_a)_c a_c  =  Σ_c s_c w(ct_v)_c (v_c - t_c) / s_c  =  Σ_c w(ct_v)_c v_c  -  Σ_c w(ct_v)_c t_c
+
+    The first sum is that of v as it is. Where the next layer is v itself, the output of the BatchNorm, it was read
+    just before this one, and its weights and its sum are `same_sums_as_next_layer`.
+    """
+
+    value: fx.Node  # v
+    shift: fx.Node  # t
+    cts: dict[str, fx.Node]  # gate -> the cotangent of v
+    same_sums_as_next_layer: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What the methods read at a layer: its primal and its cotangents, as [N, C, H, W].
+
+    unfolding: the calls that give them back from what the listing holds instead, in order. No stage runs them; the
+    reading does, for whom it needs them.
+    """
+
+    layer: int
+    primal: fx.Node
+    cts: dict[str, fx.Node]  # gate -> cotangent
+    unfolding: list[fx.Node]
+    folded: Folded | None
+
+    @property
+    def wanted(self) -> list[fx.Node]:
+        """The values that have to be there as long as the layer may be read."""
+        return [self.primal, *self.cts.values(), *(n for node in self.unfolding for n in node.all_input_nodes)]
+
+
+@dataclass(frozen=True, eq=False)
+class BackwardStage:
+    """The steps by which one gate comes to the cotangent of a layer, from the layer above it; -1 is the image."""
+
+    gate: str
+    layer: int
+    steps: list[Step]
+
+
+@dataclass(frozen=True, eq=False)
+class StagedProgram:
+    """A program as it is carried out. `printing` writes it as text, and decides nothing any more."""
+
+    program: Program
+    methods: list[Method]
+    logits_only: list[Step]  # the forward half where nothing is asked but the logits
+    forward: list[Step]  # the forward half of a walk
+    backward: list[BackwardStage | Reading]
+    handed_on: list[fx.Node]  # values of stages that are read outside of them: to be bound before
+    unread: set[str]  # gates whose cotangents no method reads at a layer, but a probe does
+
+
+def stage(program: Program, methods: Sequence[Method]) -> StagedProgram:
+    """Cut a program into stages, and plan the steps of each.
+
+    Raises ProgramError where a call with several values is read in another stage: there is no one value to bind.
+    """
+    forward_nodes = [node for node in program.needed([program.logits]) if node.op == "call_function"]
+    logits_only = plan([(None, node) for node in forward_nodes], {}, [program.logits])
+    readings = [_reading(program, index) for index in range(len(program.layers))]
+    wanted = {reading.layer: reading.wanted for reading in readings}
+    order = plan(_order(program), wanted, [program.logits, *program.image_cotangents.values()])
+    # What follows the forward half: runs of steps of one stage, and the readings between them.
+    backward: list[BackwardStage | Reading] = []
+    for place, group in itertools.groupby(order, _place):
+        if isinstance(place, int):
+            backward.append(readings[place])
+        elif place is not None:
+            backward.append(BackwardStage(*place, [step for step in group if isinstance(step, Step)]))
+    return StagedProgram(
+        program,
+        list(methods),
+        [step for step in logits_only if isinstance(step, Step)],
+        [step for step in order if isinstance(step, Step) and step.stage is None],
+        backward,
+        list(_handed_on(order, {node for nodes in wanted.values() for node in nodes})),
+        {*program.cotangents} - {method.gate for method in methods if not method.at.at_image},
+    )
+
+
+def _place(step: Step | int) -> Stage | int:
+    return step.stage if isinstance(step, Step) else step
+
+
+def _order(program: Program) -> Iterator[tuple[Stage, fx.Node] | int]:
+    """Calls with their stages, and the layers that are read between them, in the order in which that happens."""
+    forward = {*program.needed([program.logits]), *filter(_is_size, program.graph.nodes)}
+    stages = _stages(program, forward)
+    yield from ((None, node) for node in program.graph.nodes if node in forward and node.op == "call_function")
+    # From the last layer down: a layer is read when all gates have come to it, and before any goes on.
+    for index in range(len(program.layers) - 1, -1, -1):
+        for gate in program.cotangents:
+            yield from (((gate, index), node) for node in stages.get((gate, index), []))
+        yield index
+    for gate in program.image_cotangents:
+        yield from (((gate, -1), node) for node in stages.get((gate, -1), []))
+
+
+def _stages(program: Program, forward: set[fx.Node]) -> dict[tuple[str, int], list[fx.Node]]:
+    """(gate, layer) -> the nodes whose first use is on the way to that layer's cotangent; -1 is the image.
+
+    A value that several stages of a gate use belongs to the first that runs: whoever goes deeper has passed it.
+    Each gate records calls of its own, so that what gates have in common lies in the forward half.
+    """
+    position = {node: index for index, node in enumerate(program.graph.nodes)}
+    stages: dict[tuple[str, int], list[fx.Node]] = {}
+    seen = set(forward)
+    for gate, cotangents in program.cotangents.items():
+        goals = list(enumerate(map(_before_unfolding, cotangents)))[::-1]
+        goals += [(-1, program.image_cotangents[gate])] if gate in program.image_cotangents else []
+        for index, goal in goals:
+            found, pending = list[fx.Node](), [goal]
+            while pending:
+                node = pending.pop()
+                if node not in seen and node.op == "call_function":
+                    seen.add(node)
+                    found.append(node)
+                    pending.extend(node.all_input_nodes)
+            stages[gate, index] = sorted(found, key=position.__getitem__)
+    return stages
+
+
+def _handed_on(order: list[Step | int], read: set[fx.Node]) -> Iterator[fx.Node]:
+    """The values of stages that are read outside of them, by another stage or by a layer's reading.
+
+    A stage is a block under a condition. TorchScript knows after a block only what was bound before it too.
+    """
+    stage_of = {node: step.stage for step in order if isinstance(step, Step) for node in step.nodes}
+    for node, own in stage_of.items():
+        if own is not None and (node in read or any(stage_of.get(user) != own for user in node.users)):
+            if not isinstance(node.meta["val"], Tensor):
+                raise ProgramError(f"{node.name} returns several values and is read in another stage")
+            yield node
+
+
+def _reading(program: Program, index: int) -> Reading:
+    """What is read at a layer, and how it is given back where the listing holds something else."""
+    layer, primal = program.layers[index], program.primals[index]
+    cts = {gate: cotangents[index] for gate, cotangents in program.cotangents.items()}
+    unfolding = [node for node in program.graph.nodes if node.meta.get("restores") == index]
+    folded = None
+    if layer.scale is not None and layer.axes is None:
+        difference = primal.all_input_nodes[0]  # of the primal (v - t) / s
+        value, shift = difference.args
+        assert isinstance(value, fx.Node) and isinstance(shift, fx.Node)
+        of_value = {gate: ct.all_input_nodes[0] for gate, ct in cts.items()}  # of the cotangent ct_v * s
+        next_layer = program.layers[index + 1] if index + 1 < len(program.layers) else None
+        folded = Folded(value, shift, of_value, next_layer is not None and _is_value_of(next_layer, layer))
+    return Reading(index, primal, cts, unfolding, folded)
+
+
+def _is_value_of(next_layer: Layer, layer: Layer) -> bool:
+    """Is the next layer the very value that the listing holds for this one, as it is?"""
+    return next_layer.node is layer.node and next_layer.scale is None and next_layer.axes is None
+
+
+def _is_size(node: fx.Node) -> bool:
+    """Sizes cost nothing, and every stage may read one."""
+    return not isinstance(node.meta["val"], (Tensor, tuple, list))
+
+
+def _before_unfolding(ct: fx.Node) -> fx.Node:
+    """The cotangent that a stage is to come to; a layer's own is made of it where that is read."""
+    while "restores" in ct.meta:
+        ct = ct.all_input_nodes[0]
+    return ct

@@ -1,0 +1,47 @@
+"""Where methods read: what a place knows of its layers, and that the table is its only home."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from engine.methods import METHODS, Place, gates_at_image, gates_of
+
+ENGINE = Path(__file__).parents[1] / "engine"
+
+
+@pytest.mark.parametrize(
+    ("place", "layers"), [(Place.IMAGE, []), (Place.LAYER, [0, 1, 2, 3, 4]), (Place.POOLED, [3])]
+)
+def test_a_place_knows_which_layers_it_reads(place: Place, layers: list[int]) -> None:
+    assert list(place.layers(5, 3)) == layers
+    assert place.at_image == (not layers)
+    assert place.at_every_layer == (len(layers) == 5)
+
+
+def test_a_network_without_layers_has_none_at_any_place() -> None:
+    assert not any(place.layers(0, -1) for place in (Place.IMAGE, Place.LAYER))
+
+
+def test_a_place_is_the_word_that_files_hold() -> None:
+    for method in METHODS.values():
+        word = json.loads(json.dumps(method.at))
+        assert type(word) is str and word == method.at
+        assert Place(word) is method.at
+
+
+def test_gates_come_in_the_order_of_the_table() -> None:
+    backwards = list(METHODS.values())[::-1]
+    assert (
+        gates_of(backwards) == gates_of(backwards[::-1]) == list(dict.fromkeys(m.gate for m in METHODS.values()))
+    )
+    assert gates_of([METHODS["guided_grad_cam"]]) == ["gradient", "guided"]
+    assert gates_at_image([METHODS["guided_grad_cam"]]) == {"guided"}
+    assert gates_at_image([METHODS["grad_cam"]]) == set()
+
+
+@pytest.mark.parametrize("path", sorted(ENGINE.rglob("*.py")), ids=lambda path: str(path.relative_to(ENGINE)))
+def test_a_place_is_asked_and_no_word_compared(path: Path) -> None:
+    words = r'["\'](image|layer|pooled)["\']|\b(IMAGE|LAYER|POOLED)\b'
+    assert not re.search(rf"[!=]= ({words})|\bin \(({words})", path.read_text())
