@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from .files.pt2 import export_program, write_pt2
     from .files.shelf import EXPORTED_MODELS, build, open_model
     from .files.triton import write_triton
-    from .methods import METHODS
+    from .methods import METHODS, Method, Place
     from .models.loading import load_model
     from .models.zoo import MODELS, availability, by_family
     from .pictures.geometry import Geometry
     from .pictures.photo import load_photo
     from .run.explainer import Explainer
+    from .trust.certificate import register_method
     from .trust.check_rule import check_rule
 
 __version__ = "0.2.0"
@@ -40,6 +41,9 @@ _ROOMS = {
     "open_model": "files.shelf",
     "write_triton": "files.triton",
     "METHODS": "methods",
+    "Method": "methods",
+    "Place": "methods",
+    "register_method": "trust.certificate",
     "MODELS": "models.zoo",
     "availability": "models.zoo",
     "by_family": "models.zoo",
@@ -59,7 +63,9 @@ __all__ = [
     "CompileError",
     "Explainer",
     "Geometry",
+    "Method",
     "PhotoError",
+    "Place",
     "WeightsError",
     "availability",
     "build",
@@ -71,6 +77,7 @@ __all__ = [
     "load_model",
     "load_photo",
     "open_model",
+    "register_method",
     "save",
     "write_pt2",
     "write_triton",

@@ -113,7 +113,7 @@ class Method:
     `times` names an image method whose map multiplies the layer's map, brought to the image's size.
     `weigh` gives the weights w [N, C] of a reading that is Σ_c w_c A_c, linear in the cotangent of A: such a sum
     serves the layer before a folded BatchNorm and the one behind it, and needs no value given back. Its part below
-    zero is cut where it is `rectified`.
+    zero is cut where it is `rectified`. `says` is one sentence for whoever looks at its pictures.
     """
 
     name: str
@@ -122,6 +122,7 @@ class Method:
     read: Callable[[Tensor, Tensor], Tensor]
     title: str
     cite: str
+    says: str = ""
     times: str = ""
     weigh: Callable[[Tensor], Tensor] | None = None
     rectified: bool = False
@@ -130,31 +131,43 @@ class Method:
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
-        Method("gradient", "gradient", IMAGE, signed, "Gradient", "Simonyan et al. 2014, arXiv:1312.6034"),
         Method(
-            "saliency", "gradient", IMAGE, largest_absolute, "Saliency",
-            "Simonyan et al. 2014, arXiv:1312.6034",
+            "gradient", "gradient", IMAGE, signed, "Gradient", "Simonyan et al. 2014, arXiv:1312.6034",
+            "How the score of the class changes with each pixel: light raises it, dark lowers it.",
+        ),
+        Method(
+            "saliency", "gradient", IMAGE, largest_absolute, "Saliency", "Simonyan et al. 2014, arXiv:1312.6034",
+            "Where changing a pixel would change the score of the class most, up or down.",
         ),
         Method(
             "input_x_gradient", "gradient", IMAGE, input_times, "Input × gradient",
             "Shrikumar et al. 2016, arXiv:1605.01713",
+            "The gradient times the pixel itself: what each pixel adds to the score, to first order.",
         ),
-        Method("deconvnet", "deconvnet", IMAGE, signed, "Deconvnet", "Zeiler and Fergus 2014, arXiv:1311.2901"),
+        Method(
+            "deconvnet", "deconvnet", IMAGE, signed, "Deconvnet", "Zeiler and Fergus 2014, arXiv:1311.2901",
+            "A gradient that only carries what speaks for the class, back through every activation.",
+        ),
         Method(
             "guided_backprop", "guided", IMAGE, signed, "Guided backprop",
             "Springenberg et al. 2015, arXiv:1412.6806",
+            "Deconvnet through active units only: crisp edges and textures, less tied to the class.",
         ),
         Method(
             "cam", "gradient", POOLED, class_activation, "CAM", "Zhou et al. 2016, arXiv:1512.04150",
+            "The last feature maps, each weighted as the classifier weights it for the class.",
             weigh=total,
         ),
         Method(
             "grad_cam", "gradient", LAYER, grad_cam, "Grad-CAM", "Selvaraju et al. 2017, arXiv:1610.02391",
+            "A layer's feature maps, each weighted by its mean gradient: warm regions speak for the class.",
             weigh=mean, rectified=True,
         ),
         Method(
             "guided_grad_cam", "gradient", LAYER, grad_cam, "Guided Grad-CAM",
-            "Selvaraju et al. 2017, arXiv:1610.02391", times="guided_backprop", weigh=mean, rectified=True,
+            "Selvaraju et al. 2017, arXiv:1610.02391",
+            "Guided backprop where the layer's Grad-CAM is warm: the details that speak for the class.",
+            times="guided_backprop", weigh=mean, rectified=True,
         ),
     )
 }  # fmt: skip

@@ -12,17 +12,6 @@ LEAD = "See which pixels a neural network looked at, in every one of its layers.
 
 BRING = "or drop one on the page, or paste it. It is deleted after a day."
 
-METHOD_LINES = {
-    "gradient": "How the score of the class changes with each pixel: light raises it, dark lowers it.",
-    "saliency": "Where changing a pixel would change the score of the class most, up or down.",
-    "input_x_gradient": "The gradient times the pixel itself: what each pixel adds to the score, to first order.",
-    "deconvnet": "A gradient that only carries what speaks for the class, back through every activation.",
-    "guided_backprop": "Deconvnet through active units only: crisp edges and textures, less tied to the class.",
-    "cam": "The last feature maps, each weighted as the classifier weights it for the class.",
-    "grad_cam": "A layer's feature maps, each weighted by its mean gradient: warm regions speak for the class.",
-    "guided_grad_cam": "Guided backprop where the layer's Grad-CAM is warm: the details that speak for the class.",
-}
-
 CREDITS = (
     "Example photos from scikit-image: Chelsea by Stéfan van der Walt, coffee by Rachel Michetti and camera by "
     "Lav Varshney (CC0), rocket by SpaceX (public domain)."
@@ -87,7 +76,7 @@ def method_line(method: str, absent: Mapping[str, str]) -> str:
     paper, _, number = METHODS[method].cite.partition(", arXiv:")
     link = f'<a href="https://arxiv.org/abs/{number}" target="_blank" rel="noopener">{escape(paper)}</a>'
     missing = " ".join(f"No {METHODS[name].title} here: {escape(why)}." for name, why in absent.items())
-    return f"{METHOD_LINES.get(method, '')} {link}" + (f"<small>{missing}</small>" if missing else "")
+    return f"{METHODS[method].says} {link}" + (f"<small>{missing}</small>" if missing else "")
 
 
 def legend(signed: bool, view: str) -> str:

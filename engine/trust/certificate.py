@@ -14,9 +14,11 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from ..compiler.heads import ENDINGS
-from ..methods import Place
+from ..methods import METHODS, Method, Place
 from ..rules.kinds import ACTIVATIONS, RECTIFIER
 from ..rules.pages import KINDS, ops_of
+from ..rules.policies import GATES
+from ..text import nearest
 
 BOUNDS = {torch.float64: 1e-9, torch.float32: 1e-5}
 IMAGES = 2
@@ -34,6 +36,29 @@ AT_LAYER: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], bool]] = {
     "grad_cam": (lambda a, ct: torch.einsum("nchw,nc->nhw", a, ct.flatten(2).mean(2)), False),
     "guided_grad_cam": (lambda a, ct: torch.einsum("nchw,nc->nhw", a, ct.flatten(2).mean(2)), False),
 }
+
+
+def register_method(method: Method, formula: Callable[[Tensor, Tensor], Tensor], signed: bool = False) -> None:
+    """Add a method of one's own: its row, and what files are certified by, its formula stated anew.
+
+    method: its reading is a plain function that TorchScript takes. From then on every compile knows its name.
+    formula: (x, cotangent at the image) -> map for a method of the image, and (primal, cotangent of a layer) ->
+    map [N, h, w] for one of layers, its negative part included. It should share nothing with the reading: it is
+    there to find that one's mistakes. signed: a map of a layer keeps its negative part.
+    Raises ValueError where a method of that name is there already, or where its row names a place or gate that is
+    not there.
+    """
+    if method.name in METHODS:
+        raise ValueError(f"there is a method called {method.name!r} already; give yours another name")
+    if method.gate not in GATES:
+        raise ValueError(f"no gate is called {method.gate!r}; {nearest(method.gate, GATES)}")
+    if method.times and method.times not in AT_IMAGE:
+        raise ValueError(f"no image method is called {method.times!r}; {nearest(method.times, AT_IMAGE)}")
+    METHODS[method.name] = method
+    if method.at.at_image:
+        AT_IMAGE[method.name] = formula
+    else:
+        AT_LAYER[method.name] = formula, signed
 
 
 class GatedActivation(torch.autograd.Function):

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -32,7 +33,7 @@ def run(as_convlens: Path, artifacts: Path, tmp_path: Path) -> Run:
     return run
 
 
-@pytest.mark.parametrize("name", ["own_network.py", "folder.py", "execute.py"])
+@pytest.mark.parametrize("name", ["own_network.py", "own_method.py", "folder.py", "execute.py"])
 def test_an_example_tells_how_it_is_used(name: str, as_convlens: Path) -> None:
     """Asked with too many words, it prints its first lines, which name it."""
     environment = os.environ | {"PYTHONPATH": str(as_convlens)}
@@ -50,6 +51,16 @@ def test_a_network_of_ones_own(run: Run, tmp_path: Path) -> None:
     assert {"stem.0", "block", "add"} <= {*explainer.layers}
     assert explainer.manifest["model"]["title"] == "My network"
     assert cv2.imread(str(tmp_path / "own.png")).shape == (300, 451, 3)
+
+
+def test_a_method_of_ones_own(run: Run) -> None:
+    told = run("own_method.py", PHOTOS / "chelsea.png", "own.pt")
+    deviation = re.search(r"deviation from autograd: (\S+)", told)
+    assert deviation and 0 < float(deviation[1]) < 1e-5
+    # At the last layer, behind which there is only an average and a linear layer, the two are one by algebra.
+    cosines = [float(found) for found in re.findall(r"cosine with Grad-CAM (\S+)", told)]
+    assert cosines[-1] == 1.0 and max(cosines[:-1]) < 0.95
+    assert "own.pt: grad_cam, my_hires_cam" in told
 
 
 def test_a_folder_of_photos(run: Run, tmp_path: Path) -> None:
