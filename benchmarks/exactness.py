@@ -103,7 +103,7 @@ network that computes in float32 inside (EfficientViT-B0) has float32's bound, 1
 {verdict}.
 
 A row of zeros is no accident: where nothing was folded, the listing calls what autograd calls, in the same
-order. In float32 the bound is 1e-5; `tests/test_families.py` holds sixteen families to it at the image and
+order. In float32 the bound is 1e-5; `tests/whole/test_families.py` holds sixteen families to it at the image and
 every layer. A random network in float32 has to be fit for a reference: where an activation's input lies within
 rounding of its kink, both derivatives are right, and one such flip moves a map by 1e-3 to 4e-2 of its maximum
 (measured). The tests therefore take images on which none lies there.
