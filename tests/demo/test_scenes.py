@@ -95,7 +95,18 @@ def test_the_target_is_marked_and_words_are_escaped(scene: Scene) -> None:
     assert second["classes"]["elem_classes"] == ["chosen-2"]
     assert "<b>Egyptian cat</b> rather than <b>tiger cat</b>" in second["heading"]["value"]
     assert chosen(scene) == {"target": {"value": TIGER_CAT}, "contrast": {"value": -1}}
-    assert "&lt;script&gt;" in words.heading("<script>", None, "Grad-CAM", "x")
+    found = (0.0001, 812, 1000)
+    escaped = words.heading("<script>", "<b>", "Grad-CAM", "x", found, (0.5, 1, 1000))
+    assert "<script>" not in escaped and "&lt;script&gt; below 0.1 %, rank 812 of 1000" in escaped
+    assert "&lt;b&gt; 50.0 %, rank 1 of 1000" in escaped
+
+
+def test_a_class_has_its_rank_among_all(scene: Scene) -> None:
+    order = scene.probabilities.argsort()[::-1]
+    for rank in (1, 2, 500, 1000):
+        probability, found, classes = scene.standing(int(order[rank - 1]))
+        assert (found, classes) == (rank, 1000)
+        assert probability == scene.probabilities[order[rank - 1]]
 
 
 def test_all_models_and_classes_are_offered(scene: Scene) -> None:
