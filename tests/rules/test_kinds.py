@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from engine.rules.pages import KINDS, VJPS, kinds, ops_of
+from engine.rules import kinds
+from engine.rules.pages import KINDS, VJPS, ops_of
 from engine.rules.registry import defvjp, scalar
 
 aten = torch.ops.aten

@@ -9,7 +9,8 @@ from torch import nn
 
 from engine.compiler.passes import compile_program
 from engine.errors import CaptureError, CompileError
-from engine.rules.pages import PAGES, kinds
+from engine.rules import kinds
+from engine.rules.pages import PAGES
 from engine.rules.registry import KINDS, VJPS, defvjp
 from tests.rules import (
     test_activations,
