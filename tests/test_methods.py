@@ -44,4 +44,6 @@ def test_gates_come_in_the_order_of_the_table() -> None:
 @pytest.mark.parametrize("path", sorted(ENGINE.rglob("*.py")), ids=lambda path: str(path.relative_to(ENGINE)))
 def test_a_place_is_asked_and_no_word_compared(path: Path) -> None:
     words = r'["\'](image|layer|pooled)["\']|\b(IMAGE|LAYER|POOLED)\b'
-    assert not re.search(rf"[!=]= ({words})|\bin \(({words})", path.read_text())
+    # A control of the page is called "layer" too, and no place is compared where its name is read.
+    text = path.read_text().replace('for name in ("layer", "target", "contrast")', "")
+    assert not re.search(rf"[!=]= ({words})|\bin \(({words})", text)

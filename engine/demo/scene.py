@@ -85,10 +85,8 @@ class Scene:
     @property
     def layers(self) -> list[int]:
         """The layers that the method has a map for, from 0; none where it explains the image as a whole."""
-        at = METHODS[self.question.method].at
-        if at == "pooled":
-            return [int(self.model.explainer.manifest["pooled"])]
-        return list(range(len(self.model.layers))) if at == "layer" else []
+        pooled = int(self.model.explainer.manifest["pooled"])
+        return list(METHODS[self.question.method].at.layers(len(self.model.layers), pooled))
 
     @property
     def layer(self) -> int:
@@ -120,9 +118,9 @@ class Scene:
             product: Values = self.attributions[next(same)][layer] * self.attributions[method.times]
             return product
         values = self.attributions[method.name]
-        if method.at == "image":
+        if method.at.at_image:
             return values
-        one: Values = values[0 if method.at == "pooled" else layer]
+        one: Values = values[layer if method.at.at_every_layer else 0]
         return one
 
     def draw(self, layer: int, side: int) -> Picture:
@@ -134,4 +132,4 @@ class Scene:
         y, x = height / tall, width / wide
         window = Window(window.top * y, window.left * x, window.height * y, window.width * x)
         drawn = Look(look.view, look.gray, 1.0 if look.alone else look.strength)
-        return picture(shown, window, self.attribution(layer), drawn, METHODS[self.question.method].at == "image")
+        return picture(shown, window, self.attribution(layer), drawn, METHODS[self.question.method].at.at_image)

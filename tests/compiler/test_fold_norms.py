@@ -7,7 +7,7 @@ import engine.compiler.passes
 from engine import METHODS, compile_model
 from engine.compiler.passes import compile_program
 from engine.listing.program import aten
-from engine.methods import Method
+from engine.methods import LAYER, Method
 from engine.rules.policies import GATES
 from engine.trust.certificate import AT_LAYER
 
@@ -319,7 +319,7 @@ def products(primal: Tensor, ct: Tensor) -> Tensor:
 
 def test_a_reading_of_another_kind_gets_the_values_given_back(monkeypatch):
     """In one question with a weighted sum too, before a folded norm and behind it."""
-    method = Method("products", "gradient", "layer", products, "Products", "arXiv:2011.08891")
+    method = Method("products", "gradient", LAYER, products, "Products", "arXiv:2011.08891")
     monkeypatch.setitem(METHODS, "products", method)
     monkeypatch.setitem(AT_LAYER, "products", (lambda a, ct: torch.einsum("nchw,nchw->nhw", a, ct), False))
     torch.manual_seed(0)

@@ -36,7 +36,7 @@ def test_an_unknown_kind_is_refused_with_those_there_are():
 def test_ops_of_two_kinds_may_share_a_rule(monkeypatch):
     for table in (VJPS, KINDS):
         monkeypatch.setattr("engine.rules.registry." + ("VJPS" if table is VJPS else "KINDS"), dict(table))
-    from engine.rules.pages import registry
+    from engine.rules import registry
 
     @registry.defvjp(aten.ceil, kind=kinds.FLAT)
     @registry.defvjp(aten.tan, kind=kinds.ELEMENTWISE)
