@@ -60,8 +60,9 @@ def build(model: str = DEFAULT_MODEL, artifacts: Path = EXPORTED_MODELS, limits:
     props = merge(shown(scene, studio.picture(scene)), offered(scene, limits))
     random = limits.random or any(artifacts.glob("*-random.pt"))
     frames = [(str(path), line) for path, line in studio.frames(scene)]
+    ranges = [scene.range_told(layer) for layer in scene.layers]
     with gr.Blocks(title=words.TITLE, delete_cache=(HOUR, DAY)) as demo:
-        part = lay_out(props, frames, model, examples, random)
+        part = lay_out(props, frames, ranges, model, examples, random)
         wire(demo, part, props, Desk(part, studio, uploads, examples))
     # One more than there are cores, so that none waits while a question is read or its answer is on the way. Those
     # who wait are told their place each second, and not after each question.

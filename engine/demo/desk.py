@@ -121,11 +121,12 @@ class Desk:
             method = asked.method if asked.method in offers else DEFAULT_METHOD
             return self.show(replace(asked, method=method), partial(offered, limits=self.studio.limits))
 
-    def draw_frames(self, values: Values) -> list[tuple[str, str]]:
-        """The pictures of all layers, for the slider."""
+    def draw_frames(self, values: Values) -> tuple[list[tuple[str, str]], list[str]]:
+        """The pictures of all layers, for the slider, and the range of each in words."""
         with plainly():
-            frames = self.studio.frames(self.studio.scene(self.question(values)))
-            return [(str(path), line) for path, line in frames]
+            scene = self.studio.scene(self.question(values))
+            frames = [(str(path), line) for path, line in self.studio.frames(scene)]
+            return frames, [scene.range_told(layer) for layer in scene.layers]
 
     def draw_sheet(self, values: Values) -> str:
         """The contact sheet of every layer."""

@@ -13,14 +13,19 @@ Parts = dict[str, Any]  # the page's components by name; a control has the name 
 
 
 def lay_out(
-    props: Props, frames: list[tuple[str, str]], model: str, examples: list[Path], random: bool = True
+    props: Props,
+    frames: list[tuple[str, str]],
+    ranges: list[str],
+    model: str,
+    examples: list[Path],
+    random: bool = True,
 ) -> Parts:
     """Lay out the page as it opens: with a photo, explained. random: may models have random weights?"""
     part: Parts = {}
     gr.HTML(f"<h1>{words.TITLE}</h1><p>{words.LEAD}</p>", elem_id="lead")
     with gr.Row(elem_id="work"):
         with gr.Column(scale=7, min_width=320, elem_id="stage"):
-            lay_out_stage(part, props, frames)
+            lay_out_stage(part, props, frames, ranges)
         with gr.Column(scale=3, min_width=300, elem_id="panel"):
             lay_out_photo(part, examples)
             lay_out_panel(part, props, model, random)
@@ -31,8 +36,8 @@ def lay_out(
     return part
 
 
-def lay_out_stage(part: Parts, props: Props, frames: list[tuple[str, str]]) -> None:
-    """Lay out the picture and what changes how it is made."""
+def lay_out_stage(part: Parts, props: Props, frames: list[tuple[str, str]], ranges: list[str]) -> None:
+    """Lay out the picture and what changes how it is made. ranges: of the raw values of each layer, in words."""
     part["heading"] = gr.HTML(**props["heading"], elem_id="heading")
     with gr.Tabs(**props["tabs"]) as part["tabs"]:
         with gr.Tab("One layer", id="one"):
@@ -52,6 +57,8 @@ def lay_out_stage(part: Parts, props: Props, frames: list[tuple[str, str]]) -> N
             part["lay"] = gr.Button("Download the contact sheet", size="sm")
             part["sheet"] = gr.DownloadButton(elem_id="sheet-file", elem_classes="away")
     part["legend"] = gr.HTML(**props["legend"], elem_id="legend")
+    part["range"] = gr.HTML(**props["range"], elem_id="range")
+    part["ranges"] = gr.JSON(ranges, elem_classes="away")  # those of all layers, for the slider
     part["method"] = gr.Radio(**props["method"], label="Method", elem_id="method")
     part["about"] = gr.HTML(**props["about"], elem_id="about")
     shows = [("on the photo", "overlay"), ("alone", "alone")]

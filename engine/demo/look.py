@@ -81,6 +81,13 @@ CSS = """
 #legend i { flex: 0 1 130px; height: 8px; border-radius: 4px; outline: 1px solid var(--block-border-color); }
 i.turbo { background: linear-gradient(90deg,
     #30123b, #4669e0, #26bce1, #3ff58c, #a4fc3c, #ecd03a, #fb7e21, #ca2a04, #7a0403); }
+#range .prose { font-size: 13px; color: var(--body-text-color-subdued); margin-top: -8px; }
+i.red.all { background: linear-gradient(90deg, rgb(1 128 128), rgb(128 128 128), rgb(255 128 128)); }
+i.green.all { background: linear-gradient(90deg, rgb(128 1 128), rgb(128 128 128), rgb(128 255 128)); }
+i.blue.all { background: linear-gradient(90deg, rgb(128 128 1), rgb(128 128 128), rgb(128 128 255)); }
+i.red { background: linear-gradient(90deg, #000, #f00); }
+i.green { background: linear-gradient(90deg, #000, #0f0); }
+i.blue { background: linear-gradient(90deg, #000, #00f); }
 i.gray { background: linear-gradient(90deg, #000, #808080, #fff); }
 i.black { background: linear-gradient(90deg, #000, #fff); }
 

@@ -107,18 +107,50 @@
         });
     }
 
-    // The slider shows frames that are in the browser already: moving it asks nothing of the server.
-    function show(layer, frames, picture, line) {
+    // The slider shows frames that are in the browser already: moving it asks nothing of the server. It moves too
+    // when an answer sets it, with the frames of the answer before: those lie in another folder than the picture.
+    const folder = (image) => image?.path?.replace(/[^/\\]*$/, "");
+
+    function show(layer, frames, picture, line, ranges, range) {
         const frame = frames?.length > 1 && frames[layer - 1];
-        return frame ? [frame.image, frame.caption] : [picture, line];
+        const ours = frame && folder(frame.image) === folder(picture);
+        return ours ? [frame.image, frame.caption, ranges?.[layer - 1] ?? range] : [picture, line, range];
     }
 
+    // The layer's number, as it is typed. gradio would show a number that is too large until the box is left, make 1
+    // of an empty one, and go back to the number that the page opened with, whatever the model: so this comes first.
+    const box = () => find("#layer input[type=number]");
+    const put = (field, value) => {
+        field.value = value;
+        field.dispatchEvent(new Event("input", {bubbles: true}));
+    };
+    addEventListener("input", ({target}) => {
+        if (target === box() && Number(target.value) > Number(target.max)) target.value = target.max;
+    }, true);
+    let last = null; // the number in the box before it was touched
+    addEventListener("focusin", ({target}) => {
+        if (target === box()) last = target.value;
+    }, true);
+    addEventListener("change", ({target}) => {
+        if (target !== box()) return;
+        const whole = Math.round(Number(target.value));
+        if (target.value === "" || whole < 1) put(target, last ?? target.max);
+        else if (whole !== Number(target.value)) put(target, Math.min(whole, Number(target.max)));
+        last = target.value;
+    }, true);
+    addEventListener("click", (event) => {
+        if (!event.target.closest?.("#layer .reset-button")) return;
+        event.preventDefault();
+        event.stopPropagation();
+        put(box(), box().max); // the last layer, as the page opens
+    }, true);
+
     // When new frames have come: load them all, and follow the slider where it has moved meanwhile.
-    function fresh(layer, frames, picture, line) {
+    function fresh(layer, frames, picture, line, ranges, range) {
         window.convlens = (frames ?? []).map(({image}) => Object.assign(new Image(), {src: image.url}));
         const frame = frames?.length > 1 && frames[layer - 1];
         const shown = frame && frame.image.path === picture?.path?.replace("-large", "");
-        return frame && !shown ? [frame.image, frame.caption] : [picture, line];
+        return frame && !shown ? [frame.image, frame.caption, ranges?.[layer - 1] ?? range] : [picture, line, range];
     }
 
     window.convlensPage = {show, fresh};

@@ -14,7 +14,7 @@ from ..pictures.figures import Look, picture
 from ..pictures.geometry import Window
 from ..pictures.render import Picture
 from .question import Question
-from .words import layer_line, unique
+from .words import layer_line, range_told, unique
 
 Values = NDArray[np.float32]
 Attributions = dict[str, Values]  # method -> [S, S], [3, S, S] or, with layers, [L, S, S]
@@ -98,6 +98,15 @@ class Scene:
     def signed(self) -> bool:
         """Whether the picture shows signed values of the network's input, and not heat on the photo."""
         return self.attribution(0).ndim == 3
+
+    def range(self, layer: int) -> tuple[float, float]:
+        """The smallest and the largest raw value of the map of a layer."""
+        values = self.attribution(layer)
+        return float(values.min()), float(values.max())
+
+    def range_told(self, layer: int) -> str:
+        """The same in words."""
+        return range_told(*self.range(layer), self.signed, len(self.layers))
 
     @property
     def key(self) -> str:

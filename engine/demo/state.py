@@ -23,7 +23,12 @@ def shown(scene: Scene, picture: Path) -> Props:
         "heading": {"value": words.heading(label, against, title, model_title(scene), *_standings(scene))},
         "picture": {"value": str(picture), "alt_text": f"{title} for {label}"},
         "line": {"value": model.layers[layer] if scene.layers else "at the image itself"},
-        "legend": {"value": words.legend(scene.signed, question.look.view)},
+        "legend": {
+            "value": words.legend(
+                scene.signed, METHODS[question.method].at.at_image, question.look.view, question.look.gray
+            )
+        },
+        "range": {"value": scene.range_told(layer)},
         "layer": {"visible": layered},
         "every": {"visible": layered},
         "tabs": {} if layered else {"selected": "one"},

@@ -15,8 +15,8 @@ from .state import Props
 def wire(demo: gr.Blocks, part: Parts, props: Props, desk: Desk) -> None:
     """Connect the controls with their handlers, which set `props`."""
     film: dict[str, Any] = {
-        "inputs": [part["layer"], part["frames"], part["picture"], part["line"]],
-        "outputs": [part["picture"], part["line"]],
+        "inputs": [part[name] for name in ("layer", "frames", "picture", "line", "ranges", "range")],
+        "outputs": [part[name] for name in ("picture", "line", "range")],
     }
     controls = {*(part[name] for name in CONTROLS), part["open"]}
     # Values come as they were posted: read_question checks more than gradio's preprocessing does.
@@ -46,11 +46,13 @@ def wire(demo: gr.Blocks, part: Parts, props: Props, desk: Desk) -> None:
         part["examples"].click(desk.explain_example, **photos | {"inputs": {*controls, part["examples"]}}),
         opened.success(desk.explain_model, **told),
     ):
-        drawn = event.success(desk.draw_frames, **asking, outputs=part["frames"], show_progress="hidden")
+        drawn = event.success(
+            desk.draw_frames, **asking, outputs=[part["frames"], part["ranges"]], show_progress="hidden"
+        )
         drawn.success(None, **film, js=look.FRESH)
 
     demo.load(None, **film, js=look.FRESH)
-    part["layer"].input(None, **film, js=look.SHOW)
+    part["layer"].change(None, **film, js=look.SHOW)
     picked = part["frames"].select(pick_layer, None, [part["layer"], part["tabs"]], api_visibility="private")
     picked.success(None, **film, js=look.SHOW)
     # A DownloadButton that makes its own file would have to be clicked twice.

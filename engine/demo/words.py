@@ -79,14 +79,36 @@ def method_line(method: str, absent: Mapping[str, str]) -> str:
     return f"{METHODS[method].says} {link}" + (f"<small>{missing}</small>" if missing else "")
 
 
-def legend(signed: bool, view: str) -> str:
-    """How to read the colours, as HTML."""
+def legend(signed: bool, at_image: bool, view: str, gray: bool) -> str:
+    """How to read the colours, as HTML. at_image: the map is of the image itself, and not of a layer."""
+    if not signed and at_image:
+        most = "changing these pixels would change the score most, up or down"
+        return f'<span>no effect</span><i class="turbo"></i><span>{most}</span>'
     if not signed:
         return '<span>cold</span><i class="turbo"></i><span>warm: speaks for the class</span>'
-    if view == "all":
-        return '<span>lowers the score</span><i class="gray"></i><span>raises it</span>'
-    effect = "raises" if view == "positive" else "lowers"
-    return f'<span>no effect</span><i class="black"></i><span>{effect} the score</span>'
+    # Colour shows what each of red, green and blue does by itself, about a gray that does nothing.
+    channels = ["gray" if view == "all" else "black"] if gray else [f"{channel} {view}" for channel in RGB]
+    ramps = "".join(f'<i class="{channel}"></i>' for channel in channels)
+    low, high = ("lowers the score", "raises it") if view == "all" else ("no effect", f"{EFFECTS[view]} the score")
+    return f"<span>{low}</span>{ramps}<span>{high}</span>"
+
+
+RGB = ("red", "green", "blue")
+EFFECTS = {"positive": "raises", "negative": "lowers"}
+
+
+def range_told(low: float, high: float, signed: bool, layers: int) -> str:
+    """The raw values of a map in words, and what the colours are scaled to. layers: how many the method has."""
+    if low == high == 0:
+        nothing = "no pixel changes the score" if signed or not layers else "nothing here speaks for the class"
+        return f"Every value is 0: {nothing}."
+    scaled = "this layer's" if layers > 1 else "its"
+    return f"Values from {_number(low)} to {_number(high)}; colours are scaled to {scaled} largest."
+
+
+def _number(value: float) -> str:
+    """Three digits, with a minus that people write."""
+    return f"{value:.3g}".replace("-", "\u2212") if value else "0"
 
 
 def small_print(manifest: Mapping[str, Any], target: int, method: str, layer: int) -> str:

@@ -1,0 +1,100 @@
+"""What the colours mean, and the raw values beside them: for each method, view and layer as it is drawn."""
+
+import re
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+from engine.demo import words
+from engine.pictures.render import gradient_picture
+from tests.demo.hands import OpenPage, changed, picture
+
+RAMP = "getComputedStyle(document.querySelectorAll('#legend i')[{}]).backgroundImage"
+
+
+def choose(page: Page, name: str) -> None:
+    before = picture(page)
+    page.get_by_text(name, exact=True).click()
+    changed(page, before)
+
+
+def ends(page: Page, number: int = 0) -> tuple[list[int], list[int]]:
+    """The first and the last colour of a ramp of the legend."""
+    colours = re.findall(r"rgb\((\d+), (\d+), (\d+)\)", str(page.evaluate(RAMP.format(number))))
+    first, *_, last = [[int(part) for part in colour] for colour in colours]
+    return first, last
+
+
+def drawn(red: float, view: str) -> list[int]:
+    """The colour that the page draws where red alone has so much of the largest value."""
+    attribution = np.zeros((3, 1, 2))
+    attribution[0, 0] = red, 1
+    return [int(part) for part in gradient_picture(attribution, view, False, 1.0)[0, 0]]  # type: ignore[arg-type]
+
+
+def test_the_map_of_a_layer_speaks_for_the_class(open_page: OpenPage) -> None:
+    page = open_page()
+    expect(page.locator("#legend")).to_have_text(re.compile("cold.*warm: speaks for the class"))
+    expect(page.locator("#range")).to_have_text(
+        re.compile(r"Values from \S+ to \d[\d.e-]*; colours are scaled to this layer's largest\.")
+    )
+
+
+def test_saliency_is_told_as_what_it_is(open_page: OpenPage) -> None:
+    page = open_page()
+    choose(page, "Saliency")
+    expect(page.locator("#legend")).to_contain_text("would change the score most, up or down")
+    expect(page.locator("#legend")).not_to_contain_text("for the class")
+    expect(page.locator("#range")).to_have_text(re.compile(r"Values from \S+ to \S+; .* its largest"))
+
+
+def test_signed_maps_have_the_colours_that_they_are_drawn_in(open_page: OpenPage) -> None:
+    page = open_page()
+    choose(page, "Guided backprop")
+    legend = page.locator("#legend")
+    expect(legend).to_have_text(re.compile("lowers the score.*raises it"))
+    expect(legend.locator("i")).to_have_count(3)
+    assert ends(page, 0) == (drawn(-1, "all"), drawn(1, "all"))
+    expect(page.locator("#range")).to_have_text(re.compile(r"Values from \u2212\S+ to \S+; colours"))
+    choose(page, "positive")
+    expect(legend).to_have_text(re.compile("no effect.*raises the score"))
+    assert ends(page, 0) == (drawn(0, "positive"), drawn(1, "positive"))
+    choose(page, "negative")
+    expect(legend).to_have_text(re.compile("no effect.*lowers the score"))
+    choose(page, "Gray")
+    expect(legend.locator("i")).to_have_count(1)
+    assert ends(page) == ([0, 0, 0], [255, 255, 255])
+
+
+def test_the_range_follows_the_slider_and_an_empty_map_says_so(open_page: OpenPage) -> None:
+    """Grad-CAM of the cat is zero at some layers before the last, and was painted like all others."""
+    page = open_page()
+    page.wait_for_load_state("networkidle")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    told = page.locator("#range")
+    page.locator("#layer input[type=range]").focus()
+    seen = {told.inner_text()}
+    for _ in range(6):
+        page.keyboard.press("ArrowLeft")
+        page.wait_for_timeout(100)
+        seen.add(told.inner_text())
+    assert "Every value is 0: nothing here speaks for the class." in seen
+    assert len(seen) >= 3
+    page.keyboard.press("End")
+    expect(told).to_have_text(re.compile(r"Values from \S+ to"))
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ((0.0, 0.0213456, False, 73), "Values from 0 to 0.0213; colours are scaled to this layer's largest."),
+        ((-3.1e-7, 2.0, True, 0), "Values from \u22123.1e\u221207 to 2; colours are scaled to its largest."),
+        ((0.0, 0.0, True, 0), "Every value is 0: no pixel changes the score."),
+        ((0.0, 0.0, False, 1), "Every value is 0: nothing here speaks for the class."),
+    ],
+)
+def test_ranges_in_words(given: tuple[float, float, bool, int], told: str) -> None:
+    assert words.range_told(*given) == told
