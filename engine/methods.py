@@ -127,6 +127,10 @@ class Method:
     weigh: Callable[[Tensor], Tensor] | None = None
     rectified: bool = False
 
+    def __post_init__(self) -> None:
+        """A place may be given by its word. Raises ValueError for another one."""
+        object.__setattr__(self, "at", Place(self.at))
+
 
 METHODS: dict[str, Method] = {
     method.name: method

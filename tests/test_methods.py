@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,12 @@ def test_a_place_is_the_word_that_files_hold() -> None:
         word = json.loads(json.dumps(method.at))
         assert type(word) is str and word == method.at
         assert Place(word) is method.at
+
+
+def test_a_method_may_name_its_place_by_the_word() -> None:
+    assert replace(METHODS["grad_cam"], at="pooled").at is Place.POOLED
+    with pytest.raises(ValueError, match="'everywhere' is not a valid Place"):
+        replace(METHODS["grad_cam"], at="everywhere")
 
 
 def test_gates_come_in_the_order_of_the_table() -> None:
