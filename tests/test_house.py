@@ -30,6 +30,7 @@ GUESTS = {
 COMPILER = ("compiler", "listing", "rules", "trust", "torchscript.lowering", "files.compiling")
 ROOMS = sorted(path for path in ENGINE.rglob("*.py") if "demo" not in path.parts)
 DEMO = [ROOT / "app.py", *sorted((ENGINE / "demo").glob("*.py"))]
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 # Who judges asks autograd: a whole file, and a single rule before there is a file.
 JUDGES = {ENGINE / "trust" / "certificate.py", ENGINE / "trust" / "check_rule.py"}
 
@@ -117,3 +118,9 @@ def test_no_hook_and_no_autograd_but_where_rules_and_files_are_judged(path: Path
 def test_no_room_grows_past_what_one_reads(path: Path) -> None:
     lines = len(path.read_text().splitlines())
     assert lines <= 300, f"{path.name} has {lines} lines: two rooms?"
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_test_file_grows_past_one_subject(path: Path) -> None:
+    lines = len(path.read_text().splitlines())
+    assert lines <= 450, f"{path.name} has {lines} lines: two subjects?"

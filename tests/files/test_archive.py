@@ -9,61 +9,23 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from engine.errors import ArtifactError
 from engine.files.archive import EXTRA, TEMPORARY, clear_abandoned, digest, temporary_beside
-from engine.files.artifact import Explainer, load, save
-from engine.files.compiling import compile_model
-from engine.files.manifest import FORMAT, cells, read_manifest
-from engine.files.precision import in_precision
-from engine.files.pt2 import write_pt2
+from engine.files.artifact import load, save
+from engine.files.manifest import FORMAT, read_manifest
 from engine.files.triton import write_triton
+from tests.files.small import members
 
 ROOT = Path(__file__).parents[2]
-DOCUMENT = ROOT / "docs" / "manifest.md"
-
-
-class Small(nn.Module):
-    """A folded BatchNorm, a rectifier, a smooth activation, a call that bends, and a head for CAM."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.BatchNorm2d(4), nn.ReLU())
-        self.act = nn.SiLU()
-        self.fc = nn.Linear(4, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.act(self.stem(x))
-        return self.fc((x * x.tanh()).mean((2, 3)))
-
-
-def module(seed: int = 0) -> Small:
-    torch.manual_seed(seed)
-    return Small().eval()
-
-
-def compiled(seed: int = 0) -> Explainer:
-    return compile_model(module(seed), torch.zeros(1, 3, 12, 16), labels=["cat", "dog", "owl"])
-
-
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("files") / "small.pt"
-    save(compiled(), path)
-    return path
-
-
-def members(path: Path) -> dict[str, bytes]:
-    with zipfile.ZipFile(path) as archive:
-        return {name.split("/", 1)[1]: archive.read(name) for name in archive.namelist()}
 
 
 def rewritten(path: Path, target: Path, change: Callable[[str, bytes], bytes]) -> Path:
@@ -81,77 +43,6 @@ def edited(path: Path, target: Path, **changes: Any) -> Path:
     return rewritten(path, target, change)
 
 
-# The manifest and its page
-
-
-def flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Every key of a JSON value as a path; the entries of a list share theirs."""
-    yield key, value
-    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for name, part in parts:
-        inner = f"{key}[]" if isinstance(value, list) else f"{key}.{name}".lstrip(".")
-        if isinstance(part, (dict, list)) or not isinstance(value, list):
-            yield from flat(part, inner)
-
-
-TYPES: dict[str, Callable[[Any], bool]] = {
-    "object": lambda value: isinstance(value, dict),
-    "array": lambda value: isinstance(value, list),
-    "string": lambda value: isinstance(value, str),
-    "integer": lambda value: type(value) is int,
-    "number": lambda value: type(value) in (int, float),
-    "null": lambda value: value is None,
-}
-
-
-def test_every_key_is_documented_and_every_documented_key_is_there(path: Path, tmp_path: Path) -> None:
-    source = {"name": "small", "title": "Small", "weights": "drawn", "sha256": "0" * 64, "licence": "none"}
-    lower = in_precision(compiled(), torch.bfloat16)
-    save(lower, tmp_path / "lower.pt")
-    triton = write_triton(load(path), tmp_path, name="small") / "1" / "model.pt"
-    write_pt2(load(path), module(), tmp_path / "small.pt2")
-    convolution = nn.Sequential(nn.Conv2d(3, 3, 3), nn.AdaptiveMaxPool2d(1), nn.Flatten())
-    save(compile_model(convolution.eval(), torch.zeros(1, 3, 8, 8), source=source), tmp_path / "no_cam.pt")
-    files = [path, tmp_path / "lower.pt", tmp_path / "no_cam.pt", triton, tmp_path / "small.pt2"]
-    manifests = [json.loads(members(file)[EXTRA]) for file in files]
-    rows = re.findall(r"^\| `([^`]+)` \| ([^|]+) \|", DOCUMENT.read_text(), re.MULTILINE)
-    keys = {
-        re.compile(re.sub(r"<\w+>", "[^.]+", re.sub(r"[.\[\]]", r"\\\g<0>", key))): types for key, types in rows
-    }
-    met = set()
-    for manifest in manifests:
-        for key, value in flat(manifest):
-            patterns = [pattern for pattern in keys if pattern.fullmatch(key)]
-            assert patterns or not key, f"{key} is not in docs/manifest.md"
-            for pattern in patterns:
-                kinds = keys[pattern].split(" or ")
-                assert any(TYPES[kind.strip()](value) for kind in kinds), (key, value, kinds)
-            met.update(patterns)
-    assert set(keys) == met, "docs/manifest.md has keys that no manifest has"
-    assert f"Format {FORMAT}" in DOCUMENT.read_text()
-
-
-def test_the_cells_lie_where_resizing_puts_them() -> None:
-    """A ramp of the cells' own centres, resized, gives each pixel's centre."""
-    lies = cells([7, 5, 4], (20, 12))
-    (down, right), (top, left) = lies["stride"], lies["offset"]
-    ramp = (top + down * torch.arange(5.0))[:, None] + 1000 * (left + right * torch.arange(4.0))
-    resized = nn.functional.interpolate(ramp[None, None], (20, 12), mode="bilinear", align_corners=False)[0, 0]
-    pixels = (torch.arange(20.0) + 0.5)[:, None] + 1000 * (torch.arange(12.0) + 0.5)
-    torch.testing.assert_close(resized[2:-2, 2:-2], pixels[2:-2, 2:-2])
-
-
-def test_a_manifest_tells_where_weights_came_from(path: Path) -> None:
-    model = read_manifest(path)["model"]
-    assert model == {
-        "name": "Small",
-        "title": "Small",
-        "weights": "given by the caller",
-        "sha256": None,
-        "licence": "unknown: given by the caller",
-    }
-
-
 # The same program, byte by byte
 
 
@@ -161,7 +52,7 @@ warnings.simplefilter("ignore")
 import torch
 from torch import nn
 sys.path.insert(0, ".")
-from tests.files.test_archive import compiled
+from tests.files.small import compiled
 from engine import compile_model, save
 for width in range(int(sys.argv[2])):  # TorchScript numbers names that it has met before
     other = nn.Sequential(nn.Conv2d(3, 2 + width, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
@@ -383,7 +274,7 @@ warnings.simplefilter("ignore")
 import torch
 sys.path.insert(0, ".")
 from pathlib import Path
-from tests.files.test_archive import compiled
+from tests.files.small import compiled
 from engine.files.artifact import load, save
 from engine.files.shelf import open_model
 folder = Path(sys.argv[1])
