@@ -103,7 +103,7 @@ def range_told(low: float, high: float, signed: bool, layers: int) -> str:
         nothing = "no pixel changes the score" if signed or not layers else "nothing here speaks for the class"
         return f"Every value is 0: {nothing}."
     scaled = "this layer's" if layers > 1 else "its"
-    return f"Values from {_number(low)} to {_number(high)}; colours are scaled to {scaled} largest."
+    return f"Range {_number(low)} to {_number(high)}; colours are scaled to {scaled} largest."
 
 
 def _number(value: float) -> str:

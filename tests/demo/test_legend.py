@@ -37,7 +37,7 @@ def test_the_map_of_a_layer_speaks_for_the_class(open_page: OpenPage) -> None:
     page = open_page()
     expect(page.locator("#legend")).to_have_text(re.compile("cold.*warm: speaks for the class"))
     expect(page.locator("#range")).to_have_text(
-        re.compile(r"Values from \S+ to \d[\d.e-]*; colours are scaled to this layer's largest\.")
+        re.compile(r"Range \S+ to \d[\d.e-]*; colours are scaled to this layer's largest\.")
     )
 
 
@@ -46,7 +46,7 @@ def test_saliency_is_told_as_what_it_is(open_page: OpenPage) -> None:
     choose(page, "Saliency")
     expect(page.locator("#legend")).to_contain_text("would change the score most, up or down")
     expect(page.locator("#legend")).not_to_contain_text("for the class")
-    expect(page.locator("#range")).to_have_text(re.compile(r"Values from \S+ to \S+; .* its largest"))
+    expect(page.locator("#range")).to_have_text(re.compile(r"Range \S+ to \S+; .* its largest"))
 
 
 def test_signed_maps_have_the_colours_that_they_are_drawn_in(open_page: OpenPage) -> None:
@@ -56,7 +56,7 @@ def test_signed_maps_have_the_colours_that_they_are_drawn_in(open_page: OpenPage
     expect(legend).to_have_text(re.compile("lowers the score.*raises it"))
     expect(legend.locator("i")).to_have_count(3)
     assert ends(page, 0) == (drawn(-1, "all"), drawn(1, "all"))
-    expect(page.locator("#range")).to_have_text(re.compile(r"Values from \u2212\S+ to \S+; colours"))
+    expect(page.locator("#range")).to_have_text(re.compile(r"Range \u2212\S+ to \S+; colours"))
     choose(page, "positive")
     expect(legend).to_have_text(re.compile("no effect.*raises the score"))
     assert ends(page, 0) == (drawn(0, "positive"), drawn(1, "positive"))
@@ -83,15 +83,15 @@ def test_the_range_follows_the_slider_and_an_empty_map_says_so(open_page: OpenPa
     assert "Every value is 0: nothing here speaks for the class." in seen
     assert len(seen) >= 3
     page.keyboard.press("End")
-    expect(told).to_have_text(re.compile(r"Values from \S+ to"))
+    expect(told).to_have_text(re.compile(r"Range \S+ to"))
     assert asked == []
 
 
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ((0.0, 0.0213456, False, 73), "Values from 0 to 0.0213; colours are scaled to this layer's largest."),
-        ((-3.1e-7, 2.0, True, 0), "Values from \u22123.1e\u221207 to 2; colours are scaled to its largest."),
+        ((0.0, 0.0213456, False, 73), "Range 0 to 0.0213; colours are scaled to this layer's largest."),
+        ((-3.1e-7, 2.0, True, 0), "Range \u22123.1e\u221207 to 2; colours are scaled to its largest."),
         ((0.0, 0.0, True, 0), "Every value is 0: no pixel changes the score."),
         ((0.0, 0.0, False, 1), "Every value is 0: nothing here speaks for the class."),
     ],
