@@ -11,11 +11,14 @@ from .layout import Parts
 from .question import CONTROLS
 from .state import Props
 
+# What the slider reads in the browser: it sets the picture, its line and its range.
+FILM = ("layer", "frames", "picture", "line", "ranges", "range")
+
 
 def wire(demo: gr.Blocks, part: Parts, props: Props, desk: Desk) -> None:
     """Connect the controls with their handlers, which set `props`."""
     film: dict[str, Any] = {
-        "inputs": [part[name] for name in ("layer", "frames", "picture", "line", "ranges", "range")],
+        "inputs": [part[name] for name in FILM],
         "outputs": [part[name] for name in ("picture", "line", "range")],
     }
     controls = {*(part[name] for name in CONTROLS), part["open"]}
