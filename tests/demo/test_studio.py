@@ -73,13 +73,11 @@ def test_frames_are_one_per_layer_and_drawn_once(studio: Studio, scene: Scene) -
 
 def test_old_pictures_go_and_pinned_ones_stay(tmp_path: Path, scene: Scene) -> None:
     studio = Studio(tmp_path)
-    studio._homes.limit = 2
-    homes = []
-    for strength in (0.1, 0.2, 0.3, 0.4):
-        other = asks(scene, look=Look(strength=strength))
-        homes.append(studio.picture(other).parent)
-        if strength == 0.1:
-            studio.pinned.add(studio.home(other))
+    looks = [asks(scene, look=Look(strength=strength)) for strength in (0.1, 0.2, 0.3, 0.4)]
+    first = studio.picture(looks[0])
+    studio.pinned.add(studio.home(looks[0]))
+    studio._homes.limit = 2.5 * first.stat().st_size  # bytes: the room of two pictures
+    homes = [first.parent, *(studio.picture(other).parent for other in looks[1:])]
     assert [home.exists() for home in homes] == [True, False, True, True]
 
 
