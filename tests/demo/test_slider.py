@@ -88,11 +88,31 @@ def test_wrong_numbers_are_corrected_in_sight(open_page: OpenPage) -> None:
         shows(page, number)
 
 
+def test_a_number_that_is_too_large_is_corrected_while_it_is_typed(open_page: OpenPage) -> None:
+    page = open_page()
+    box = page.locator("#layer input[type=number]")
+    box.click()
+    box.press("Control+a")
+    page.keyboard.type("999")
+    shows(page, 73)  # and the box has the focus still
+    assert page.evaluate("document.activeElement.matches('#layer input[type=number]')")
+
+
+# Every address that the big picture has had.
+WATCH = """() => {
+    window.seen = [];
+    const note = () => window.seen.push(document.querySelector("#picture img")?.src ?? "");
+    new MutationObserver(note).observe(document.querySelector("#picture"),
+        {subtree: true, childList: true, attributes: true, attributeFilter: ["src"]});
+}"""
+
+
 def test_the_reset_of_another_model_is_its_own_last_layer(open_page: OpenPage) -> None:
     page = open_page()
     before = picture(page)
     page.get_by_label("Random weights").click()
     before = changed(page, before)
+    page.evaluate(WATCH)
     page.get_by_label("Model", exact=True).click()
     page.keyboard.type("SqueezeNet 1.1")
     page.keyboard.press("Enter")
@@ -101,6 +121,9 @@ def test_the_reset_of_another_model_is_its_own_last_layer(open_page: OpenPage) -
     page.wait_for_load_state("networkidle")
     last = int(page.locator("#layer input[type=range]").get_attribute("max") or 0)
     assert 5 < last < 73
+    # The answer sets the slider, whose frames are those of the model before until its own have come.
+    seen = [address for address in page.evaluate("window.seen") if f"-{last}.jpg" in address]
+    assert not any("efficientnet_lite0" in address for address in seen), seen
     page.locator("#layer input[type=range]").focus()
     page.keyboard.press("Home")
     shows(page, 1, last)

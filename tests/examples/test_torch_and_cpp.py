@@ -28,7 +28,7 @@ torch.save((found["logits"], found["map"]), raw)
 """
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=["efficientnet_lite0", pytest.param("resnet50", marks=pytest.mark.sweep)])
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Explainer, Path]:
     """A model of the zoo, cut to what is asked of it here, and its file."""
     explainer = build(request.param, MODELS[request.param], methods=["grad_cam", "saliency"])

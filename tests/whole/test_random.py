@@ -95,8 +95,16 @@ def test_what_was_found_stays_right(name: str) -> None:
 
 
 @given(network=networks())
-@settings(COMMON, max_examples=40)
+@settings(COMMON, max_examples=20)
 def test_compiled_equals_autograd(network: Network) -> None:
+    assert_compiled_equals_autograd(network)
+
+
+@pytest.mark.sweep
+@pytest.mark.timeout(1800)
+@given(network=networks())
+@settings(COMMON, max_examples=200)
+def test_many_more_equal_autograd(network: Network) -> None:
     assert_compiled_equals_autograd(network)
 
 

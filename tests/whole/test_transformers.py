@@ -50,7 +50,7 @@ def network(name: str) -> nn.Module:
     return module.double()
 
 
-@pytest.mark.parametrize("layers", ["trunk", "all"])
+@pytest.mark.parametrize("layers", [pytest.param("trunk", marks=pytest.mark.sweep), "all"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_compiled_equals_autograd(name: str, layers: str) -> None:
     module = network(name)
