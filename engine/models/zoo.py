@@ -5,12 +5,23 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..pictures.geometry import Geometry
+from .inputs import Size
 from .published import HOST, WEIGHTS
 from .timm import PREFIX, timm_facts
 from .weights import cache_path
 
 DEFAULT_MODEL = "efficientnet_lite0"
-Size = tuple[int, int]  # height and width
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "MODELS",
+    "ModelSpec",
+    "Size",
+    "availability",
+    "by_family",
+    "geometry_of",
+    "model_spec",
+]
 
 
 @dataclass(frozen=True)
