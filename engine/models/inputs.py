@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Literal, get_args
 
 from ..pictures.geometry import Geometry
+from .zoo import Size
 
-Size = tuple[int, int]  # height and width
 Fit = Literal["crop", "squash"]
 Numbers = float | Sequence[float]  # one for all channels, or one each
 

@@ -11,13 +11,13 @@ from ..errors import WeightsError
 from ..pictures.geometry import Geometry
 from .building import AUXILIARY, CHANNELS, CLASSES, bare, todays_names
 from .checkpoint import Fitted, fitted, tensors
-from .inputs import Fit, Numbers, Size, coloured, resized
+from .inputs import Fit, Numbers, coloured, resized
 from .labels import Labels, class_names
 from .numbers import SEED, fit, randomise, randomise_statistics
 from .reading import read_checkpoint
 from .timm import PREFIX, pretrained_timm, timm_facts, timm_labels
 from .weights import fetch
-from .zoo import MODELS, ModelSpec, availability, model_spec
+from .zoo import MODELS, ModelSpec, Size, availability, model_spec
 
 
 @dataclass(frozen=True)

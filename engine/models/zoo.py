@@ -5,23 +5,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..pictures.geometry import Geometry
-from .inputs import Size
 from .published import HOST, WEIGHTS
 from .timm import PREFIX, timm_facts
 from .weights import cache_path
 
 DEFAULT_MODEL = "efficientnet_lite0"
-
-__all__ = [
-    "DEFAULT_MODEL",
-    "MODELS",
-    "ModelSpec",
-    "Size",
-    "availability",
-    "by_family",
-    "geometry_of",
-    "model_spec",
-]
+Size = tuple[int, int]  # height and width
 
 
 @dataclass(frozen=True)
