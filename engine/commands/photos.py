@@ -59,22 +59,19 @@ def explain(options: argparse.Namespace) -> int:
 
 
 def _explainer(options: argparse.Namespace) -> Explainer:
-    """The file that is named, the kept one of a model, or one compiled now for what the caller says of the weights."""
-    own = given(options)
+    """The named file, a model's kept one, or one compiled now for what the caller says of the weights."""
+    said = given(options)
     if options.model.endswith(".pt"):
-        if own:
-            raise ValueError(
-                f"{Path(options.model).name} is compiled already: {', '.join(own)} go with its export"
-            )
+        if said:
+            raise ValueError(f"{Path(options.model).name} is compiled already; {', '.join(said)} belong to export")
         return load(options.model)
-    if own and [*own, options.weights] != ["--weights", "random"]:
-        explainer = build(
-            options.model, options.weights, methods=[options.method], size=options.size, **own_of(options)
-        )
-        for note in explainer.manifest["model"].get("notes", []):
-            print(f"note: {note}")
-        return explainer
-    return open_model(options.model, options.weights)
+    if not said or (said == ["--weights"] and options.weights == "random"):
+        return open_model(options.model, options.weights)
+    method = options.method
+    explainer = build(options.model, options.weights, methods=[method], size=options.size, **own_of(options))
+    for note in explainer.manifest["model"].get("notes", []):
+        print(f"note: {note}")
+    return explainer
 
 
 def sheet(

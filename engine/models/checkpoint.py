@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,7 @@ def tensors(checkpoint: Checkpoint, key: str | None = None) -> dict[str, Tensor]
         return found
     chosen = {way: tensor for way, tensor in found.items() if way.startswith(f"{key.strip('.')}.")}
     if not chosen:
-        keys = {way[:dot] for way in found for dot in _dots(way)}
+        keys = {way[:dot] for way in found for dot in islice(_dots(way), 2)}
         raise WeightsError(f"{checkpoint.name} has no tensors under {key!r}; {nearest(key, sorted(keys))}")
     return chosen
 

@@ -190,8 +190,11 @@ def _checkpoint(
     elif found.place and (found.others or key):
         origin += f", its weights under {found.place}"
     notes = _notes(found)
-    if spec.family == "Inception" and transform_input is None:
-        notes.append(_assumed(heads, found.channels))
+    if spec.family == "Inception":
+        told = transform_input is not None
+        notes.append(
+            f"transform_input={transform_input}, as was said" if told else _assumed(heads, found.channels)
+        )
     return _Numbered(
         found.module, origin, read.sha256, "unknown: that of the checkpoint", found.classes, found.channels, notes
     )
@@ -207,8 +210,8 @@ def _notes(found: Fitted) -> list[str]:
             f"those under {found.place or 'no container'} were taken, and key= takes others"
         )
     if found.left_out:
-        count = f"{len(found.left_out)} {'entry' if len(found.left_out) == 1 else 'entries'}"
-        notes.append(f"{count} beside the weights were left out ({'; '.join(found.left_out[:3])})")
+        count = "1 entry" if len(found.left_out) == 1 else f"{len(found.left_out)} entries"
+        notes.append(f"left out: {count} beside the weights ({'; '.join(found.left_out[:3])})")
     return notes
 
 

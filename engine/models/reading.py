@@ -2,11 +2,13 @@
 
 People save more than numbers: the options of the command line, a log, the state of the training. torch's own
 reader refuses a whole file for one such object. Here an object that only holds values is stood in for by an
-ordered dictionary, so that the weights beside it can be read; a file that calls a function is refused.
+ordered dictionary, so that the weights beside it can be read; a file that calls a function of Python's or of torch's
+is refused.
 """
 
 import hashlib
 import re
+import sys
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -20,9 +22,11 @@ from ..errors import WeightsError
 from .weights import hash_in_name, reason
 
 _ONE_READING = threading.Lock()  # what torch takes for safe is a setting of the whole process
-# Whose calls make a value and do no more. Their results are stood in for too: no call is ever made.
+# No call is ever made: its result is stood in for too. But a file that calls Python itself or torch is not to be
+# read at all, for that is what hostile files do, unless the call would make a value and do no more.
+_REFUSED = {*sys.stdlib_module_names, "torch"}
 _VALUES = {
-    "argparse", "collections", "datetime", "decimal", "fractions", "numpy", "pathlib", "uuid",
+    "argparse", "collections", "datetime", "decimal", "fractions", "pathlib", "uuid",
     "builtins.frozenset", "builtins.getattr", "builtins.range", "builtins.slice",
 }  # fmt: skip
 _MOST_KINDS = 100  # of objects in one file; each costs one more reading
@@ -106,7 +110,8 @@ def refusal(file: str, code: str) -> WeightsError:
 
 def _stand_in(name: str) -> type:
     """A class whose objects are ordered dictionaries; a call is refused, unless it would only make a value."""
-    harmless = name.partition(".")[0] in _VALUES or name in _VALUES
+    module = name.partition(".")[0]
+    harmless = module not in _REFUSED or not _VALUES.isdisjoint((module, name))
 
     class Called(type):
         def __call__(cls, *arguments: Any) -> Any:
