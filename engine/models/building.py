@@ -55,7 +55,7 @@ def _take_channels(module: nn.Module, channels: int) -> None:
     first.weight = nn.Parameter(first.weight.new_empty(first.out_channels, channels, *first.kernel_size))
 
 
-def todays_names(spec: ModelSpec, module: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+def todays_names(spec: ModelSpec, state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Call entries that older versions named otherwise as the module does, and drop those of auxiliary heads.
 
     What stands before the names stays: they may lie in a container, and have a prefix.
@@ -65,7 +65,8 @@ def todays_names(spec: ModelSpec, module: nn.Module, state: dict[str, Tensor]) -
         # The package has names of its own; order and shapes are those of timm, and `fit` compares them.
         place = stem.removesuffix("_conv_stem.weight")
         known = [tensor for name, tensor in entries(state).items() if name.startswith(place)]
-        return dict(zip((place + name for name in entries(module.state_dict())), known, strict=False))
+        wanted = entries(build(spec, CLASSES).state_dict())
+        return dict(zip((place + name for name in wanted), known, strict=False))
     old, new = _OLDER.get(spec.family, ("$^", ""))
     return {
         re.sub(old, new, name): tensor

@@ -29,7 +29,7 @@ _TRAINING = re.compile(r"(^|_)optim(izers?|s)?(?![a-z])|exp_avg|momentum_buffer|
 # Wrappers that stand in the middle of names too: of parts that were compiled, sharded or recomputed by themselves.
 _WRAPPERS = re.compile(r"(?:(?<=^)|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 _DATA_PARALLEL = re.compile(r"(?:(?<=^)|(?<=\.))module\.")
-_AVERAGED = re.compile(r"(^|_)ema|ema$|(^|_)swa(_|$)|averaged?(_|$)", re.IGNORECASE)
+_AVERAGED = re.compile(r"(?i:(^|_)(ema|swa|averaged?)(?![a-z]))|EMA|[a-z]Ema(?![a-z])")
 _ASIDE = re.compile(r"teacher|target|momentum|encoder_k|key_encoder|(^|_)(old|initial|previous)", re.IGNORECASE)
 
 
@@ -92,7 +92,7 @@ def fitted(found: dict[str, Tensor], build: Build, classes: int, channels: int, 
             found, votes = unwrapped, again
     built, fits = {(classes, channels): bare}, list[Fitted]()
     place = max(votes, key=lambda place: votes[place], default=_common(found))
-    wrong = faults(wanted, _under(found, place))
+    wrong = faults(wanted, entries(_under(found, place)))
     for candidate in sorted((way for way in votes if votes[way] == len(wanted)), key=_rank):
         given = _under(found, candidate)
         numbers = _numbers(wanted, given, classes, channels)

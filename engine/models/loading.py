@@ -161,7 +161,7 @@ def _by_name(
     elif spec.source != "timm":
         path = _default_weights(spec, progress)
         read = read_checkpoint(path, published=True)
-        fit(module, todays_names(spec, module, tensors(read)), f"{path.name} does not fit {spec.title}")
+        fit(module, todays_names(spec, tensors(read)), f"{path.name} does not fit {spec.title}")
         origin, sha256 = f"{path.name} from {spec.url}", read.sha256
     return _Numbered(module, origin, sha256, licence, classes, channels)
 
@@ -172,10 +172,10 @@ def _checkpoint(
     """The network with the weights of a checkpoint, which tells classes and channels."""
     read = read_checkpoint(path, published=False)
     saved, channels = tensors(read, key), len(spec.geometry.mean)
-    heads = any(AUXILIARY.match(name) for name in saved)
+    heads = spec.name == "googlenet" and any(AUXILIARY.match(name) for name in saved)
     transforms = (not heads) if transform_input is None else transform_input
     found = fitted(
-        todays_names(spec, bare(spec, classes, channels, transforms), saved),
+        todays_names(spec, saved),
         lambda classes, channels: bare(spec, classes, channels, transforms and channels == CHANNELS),
         classes,
         channels,

@@ -2,8 +2,8 @@
 
 People save more than numbers: the options of the command line, a log, the state of the training. torch's own
 reader refuses a whole file for one such object. Here an object that only holds values is stood in for by an
-ordered dictionary, so that the weights beside it can be read; a file that calls a function of Python's or of torch's
-is refused.
+ordered dictionary, so that the weights beside it can be read. A file that calls a function of Python's own or of
+torch's is refused.
 """
 
 import hashlib

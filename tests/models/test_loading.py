@@ -79,7 +79,7 @@ def test_a_package_of_another_architecture_is_refused(embedded: loading.Model) -
     state = {"_conv_stem.weight": torch.zeros(8, 3, 3, 3), "_bn0.weight": torch.zeros(8)}
     module = building.build(embedded.spec, 1000)
     with pytest.raises(WeightsError, match=r"245 missing .*\(conv_stem.weight \(8, 3, 3, 3\), not"):
-        numbers.fit(module, building.todays_names(embedded.spec, module, state), "it does not fit")
+        numbers.fit(module, building.todays_names(embedded.spec, state), "it does not fit")
 
 
 # Random weights
