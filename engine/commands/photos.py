@@ -10,20 +10,19 @@ import torch
 from numpy.typing import NDArray
 
 from ..files.artifact import load
-from ..files.shelf import open_model
+from ..files.shelf import build, open_model
 from ..methods import METHODS
 from ..pictures.figures import Look, picture, shape_text
 from ..pictures.photo import load_photo
 from ..pictures.render import Picture, contact_sheet
 from ..run.explainer import Explainer
+from .own import given, own_of
 
 
 def explain(options: argparse.Namespace) -> int:
     """Explain a photo and write the picture."""
     photo = load_photo(options.photo)
-    explainer = (
-        load(options.model) if options.model.endswith(".pt") else open_model(options.model, options.weights)
-    )
+    explainer = _explainer(options)
     logits = explainer.forward(explainer.preprocess(torch.from_numpy(photo)))[0]
     probabilities = logits.softmax(0)
     for index in logits.topk(min(5, len(logits))).indices.tolist():
@@ -57,6 +56,22 @@ def explain(options: argparse.Namespace) -> int:
     Path(options.output).write_bytes(data.tobytes())
     print(f"{title} -> {options.output} ({result.shape[1]} × {result.shape[0]})")
     return 0
+
+
+def _explainer(options: argparse.Namespace) -> Explainer:
+    """The named file, a model's kept one, or one compiled now for what the caller says of the weights."""
+    said = given(options)
+    if options.model.endswith(".pt"):
+        if said:
+            raise ValueError(f"{Path(options.model).name} is compiled already; {', '.join(said)} belong to export")
+        return load(options.model)
+    if not said or (said == ["--weights"] and options.weights == "random"):
+        return open_model(options.model, options.weights)
+    method = options.method
+    explainer = build(options.model, options.weights, methods=[method], size=options.size, **own_of(options))
+    for note in explainer.manifest["model"].get("notes", []):
+        print(f"note: {note}")
+    return explainer
 
 
 def sheet(

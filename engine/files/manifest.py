@@ -174,7 +174,7 @@ def disagreements(manifest: dict[str, Any], module: Any) -> list[str]:
         "labels": len(module.labels),
         "pooled": module.pooled,
         "dtype": str(module.like.dtype).removeprefix("torch."),
-        "resize": module.resize,
+        "resize": _resize_of(module),
         "crop": list(module.size),
         "interpolation": module.interpolation,
         "mean": list(module.mean),
@@ -189,16 +189,14 @@ def disagreements(manifest: dict[str, Any], module: Any) -> list[str]:
 
 def told(manifest: dict[str, Any]) -> str:
     """A manifest as people read it: one fact on each line, then the layers."""
-    model, geometry, certificate = manifest["model"], manifest["geometry"], manifest["certificate"]
-    colours = "RGB" if len(geometry["mean"]) == 3 else "gray"
+    model, certificate = manifest["model"], manifest["certificate"]
     bound = "no bound" if certificate["bound"] is None else f"bound {certificate['bound']:.0e}"
     facts = {
         "model": model["title"],
         "weights": model["weights"],
         "sha256": model["sha256"] or "none",
         "licence": model["licence"],
-        "input": f"{colours}, the middle {_times(geometry['crop'])} of a photo brought to {geometry['resize']} on "
-        f"its shorter side ({geometry['interpolation']}), mean {geometry['mean']}, std {geometry['std']}",
+        "input": str(Geometry.from_dict(manifest["geometry"])),
         "classes": manifest["classes"],
         "gates": manifest["coverage"]["text"],
         "made": f"{manifest['made']} by ConvLens {manifest['convlens']} with torch {manifest['torch']}",
@@ -206,6 +204,7 @@ def told(manifest: dict[str, Any]) -> str:
         "measured": f"deviation from autograd in {certificate['dtype']}, {bound}; {certificate['inputs']}",
     }
     lines = [f"{key:9} {fact}" for key, fact in facts.items()]
+    lines[4:4] = [f"note      {note}" for note in model.get("notes", [])]
     for method in manifest["methods"]:
         lines.append(f"  {method['name']:18} {certificate['methods'][method['name']]:.1e}  {method['cite']}")
     lines += [f"  {name:18} absent: {reason}" for name, reason in manifest["absent"].items()]
@@ -215,6 +214,12 @@ def told(manifest: dict[str, Any]) -> str:
         shape, stride = _times(layer["shape"]), _times(layer["stride"])
         lines.append(f"{index:4} {layer['name']:40} {shape:18} {stride:14}{aliases}".rstrip())
     return "\n".join(lines)
+
+
+def _resize_of(module: Any) -> int | list[int]:
+    """As the manifest has it: a number, or a pair to squash to. Files of before knew only the number."""
+    sides = [module.resize] if isinstance(module.resize, int) else list(module.resize)
+    return sides[0] if len(sides) == 1 else sides
 
 
 def _times(sides: Sequence[float]) -> str:

@@ -3,11 +3,12 @@
 import os
 import threading
 from pathlib import Path
+from typing import Unpack
 
 import torch
 
 from ..errors import ArtifactError
-from ..models.loading import Model, load_model
+from ..models.loading import Model, Own, load_model
 from ..models.timm import PREFIX
 from ..models.zoo import Size, model_spec
 from ..run.explainer import Explainer
@@ -54,9 +55,14 @@ def build(
     layers: str | list[str] = "trunk",
     methods: list[str] | None = None,
     size: Size | None = None,
+    **own: Unpack[Own],
 ) -> Explainer:
-    """Load a model of the zoo and compile it; see `load_model` and `compile_model` for what they raise."""
-    return build_loaded(load_model(name, weights, size=size), layers, methods)
+    """Load a model of the zoo, or a checkpoint of one's own, and compile it.
+
+    weights, size and own (key, labels, mean, std, fit, transform_input): as `load_model` takes them; layers and
+    methods: as `compile_model` does. These two say what is raised.
+    """
+    return build_loaded(load_model(name, weights, size=size, **own), layers, methods)
 
 
 def build_loaded(model: Model, layers: str | list[str] = "trunk", methods: list[str] | None = None) -> Explainer:

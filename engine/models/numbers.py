@@ -30,10 +30,9 @@ def entries(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
 
 
-def fit(module: nn.Module, state: dict[str, Tensor], complaint: str) -> None:
-    """Put the state into a module without numbers; WeightsError names the entries that don't fit."""
-    wanted, given = entries(module.state_dict()), entries(state)
-    faults = {
+def faults(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
+    """What of a state does not fit, in words, the first three names of each kind; empty where all does."""
+    wrong = {
         "missing": [name for name in wanted if name not in given],
         "unexpected": [name for name in given if name not in wanted],
         "of another shape": [
@@ -42,10 +41,19 @@ def fit(module: nn.Module, state: dict[str, Tensor], complaint: str) -> None:
             if name in given and given[name].shape != wanted[name].shape
         ],
     }
-    told = [f"{len(names)} {fault} ({'; '.join(names[:3])})" for fault, names in faults.items() if names]
-    if told:
-        raise WeightsError(f"{complaint}: {', '.join(told)}")
-    module.load_state_dict(state, strict=False, assign=True)
+    told = [f"{len(names)} {fault} ({'; '.join(names[:3])})" for fault, names in wrong.items() if names]
+    return ", ".join(told)
+
+
+def fit(module: nn.Module, state: Mapping[str, Tensor], complaint: str) -> None:
+    """Put the state into a module without numbers; WeightsError names the entries that don't fit."""
+    todays = module.state_dict()
+    if told := faults(entries(todays), entries(state)):
+        raise WeightsError(f"{complaint}: {told}")
+    # With its names and shapes a state is today's, whatever version its file was saved by, or if none is told.
+    todays.clear()
+    todays.update(state)
+    module.load_state_dict(todays, strict=False, assign=True)
 
 
 def randomise(module: nn.Module) -> None:

@@ -62,13 +62,13 @@ def timm_labels(facts: dict[str, Any], classes: int) -> list[str]:
     return [info.index_to_description(index) for index in range(classes)]
 
 
-def build_timm(name: str, classes: int, seed: int) -> nn.Module:
+def build_timm(name: str, classes: int, channels: int, seed: int) -> nn.Module:
     """The bare architecture with timm's initial weights, the same ones for a seed."""
     import timm
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        module: nn.Module = timm.create_model(name, num_classes=classes)
+        module: nn.Module = timm.create_model(name, num_classes=classes, in_chans=channels)
     return module
 
 

@@ -1,8 +1,6 @@
-"""Weights as files: fetched into torch's cache, checked by their hash, read as data and never run."""
+"""Published weights as files: fetched into torch's cache and checked by their hash."""
 
-import hashlib
 import queue
-import re
 import socket
 import threading
 from http.client import HTTPException
@@ -12,7 +10,6 @@ from urllib.parse import urlparse
 from urllib.request import Request, urlopen
 
 import torch
-from torch import Tensor, nn
 
 from ..errors import WeightsError
 
@@ -38,12 +35,12 @@ def fetch(url: str, progress: bool) -> Path:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 _reach(url)
                 socket.setdefaulttimeout(TIMEOUT)
-                torch.hub.download_url_to_file(url, str(path), _hash_in_name(path), progress)
+                torch.hub.download_url_to_file(url, str(path), hash_in_name(path), progress)
         except (OSError, HTTPException, RuntimeError) as error:
             if isinstance(error, HTTPError):
                 error.close()
             raise WeightsError(
-                f"{path.name} could not be fetched from {url}: {_reason(error)}. Put the file into "
+                f"{path.name} could not be fetched from {url}: {reason(error)}. Put the file into "
                 "$TORCH_HOME/hub/checkpoints (TORCH_HOME is ~/.cache/torch where it is not set)"
             ) from error
         finally:
@@ -88,12 +85,12 @@ def _reach(url: str) -> None:
         raise failure
 
 
-def _hash_in_name(path: Path) -> str:
+def hash_in_name(path: Path) -> str:
     """Return the start of the file's SHA-256, which publishers put last in its name."""
     return path.stem.rpartition("-")[2]
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """Return the cause without paths of this machine, which an OSError's own text may carry."""
     if isinstance(error, HTTPError):
         return f"the server answers {error.code} {error.reason}"
@@ -103,41 +100,3 @@ def _reason(error: BaseException) -> str:
     if isinstance(cause, RuntimeError):
         return f"what arrived is cut off or not the published file ({cause})"
     return str(cause)
-
-
-def read_state_dict(path: Path, published: bool) -> tuple[dict[str, Tensor], str]:
-    """Return a checkpoint's state_dict and the file's SHA-256.
-
-    The state_dict may lie under "state_dict" or "model"; DataParallel's prefix "module." is taken off.
-    published: the file's name ends with the start of its SHA-256, which must be right.
-    Raises WeightsError for anything else, and for a file that would run code.
-    """
-    shown = path.name if published else str(path)
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise WeightsError(
-            f"can't open {shown}: {_reason(error)}. Weights are default, random, or a checkpoint's path"
-        ) from error
-    if published and not digest.startswith(_hash_in_name(path)):
-        raise WeightsError(
-            f"{shown} is cut off or not the published file: its SHA-256 starts with {digest[:8]}. "
-            "Delete it from $TORCH_HOME/hub/checkpoints, and it is fetched anew"
-        )
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # foreign bytes are opcodes to the unpickler, which then fails in any way
-        if code := re.search(r"GLOBAL (\S+)", str(error)):
-            raise WeightsError(
-                f"{shown} holds more than numbers: loading it would run code ({code[1]}), which is refused. "
-                "Save the weights alone: torch.save(model.state_dict(), FILE)"
-            ) from error
-        raise WeightsError(f"{shown} is no PyTorch checkpoint, or it is cut off") from error
-    for key in ("state_dict", "model"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    if not (isinstance(state, dict) and state and all(isinstance(entry, Tensor) for entry in state.values())):
-        raise WeightsError(f"{shown} holds no state_dict (names with tensors), but a {type(state).__name__}")
-    nn.modules.utils.consume_prefix_in_state_dict_if_present(state, "module.")
-    return state, digest

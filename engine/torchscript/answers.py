@@ -34,7 +34,7 @@ class ScriptedExplainer(nn.Module):
     reader_of: dict[str, str]  # layer methods -> the one that reads for them
     rectified: list[str]  # layer methods whose maps are cut below zero when all are read
     size: list[int]
-    resize: int
+    resize: list[int]  # the shorter side, or height and width to squash to
     interpolation: str
     mean: list[float]
     std: list[float]

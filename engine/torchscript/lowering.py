@@ -108,7 +108,7 @@ def _reader(method: Method, methods: list[Method]) -> str:
 def _fill_in_geometry(module: ScriptedExplainer, geometry: Geometry) -> None:
     """How a photo becomes the input, and the colours that go back onto it."""
     module.size = list(geometry.crop)
-    module.resize = geometry.resize
+    module.resize = geometry.sides
     module.interpolation = geometry.interpolation
     module.mean, module.std = list(geometry.mean), list(geometry.std)
     module.register_buffer("colors", torch.from_numpy(heatmap(np.linspace(0, 1, 256)[None])[0]))

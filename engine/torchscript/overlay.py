@@ -11,12 +11,14 @@ from torch import Tensor
 from ..pictures.geometry import Axis, placement
 
 
-def overlay(photo: Tensor, map: Tensor, strength: float, colors: Tensor, resize: int, crop: list[int]) -> Tensor:
+def overlay(
+    photo: Tensor, map: Tensor, strength: float, colors: Tensor, resize: list[int], crop: list[int]
+) -> Tensor:
     """Blend a map's colours into the photo where the network saw it; the rest is dimmed and loses its colour.
 
     photo: uint8 [H, W, 3] RGB. map: [*crop], floating point, as `explain` gives it for one image; its positive
     part is shown over its maximum, NaN and infinity count as 0. strength: 0 (photo) to 1 (heatmap). colors:
-    uint8 [256, 3] RGB, from no heat to the most. resize, crop: the fields of `Geometry`.
+    uint8 [256, 3] RGB, from no heat to the most. resize, crop: `sides` and `crop` of `Geometry`.
     Returns uint8 [H, W, 3] on the photo's device. Raises ValueError as `check_overlay` does.
     """
     check_overlay(photo, map, strength, crop)

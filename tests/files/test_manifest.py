@@ -43,6 +43,7 @@ TYPES: dict[str, Callable[[Any], bool]] = {
 
 def test_every_key_is_documented_and_every_documented_key_is_there(path: Path, tmp_path: Path) -> None:
     source = {"name": "small", "title": "Small", "weights": "drawn", "sha256": "0" * 64, "licence": "none"}
+    source["notes"] = ["one was left out"]
     lower = in_precision(compiled(), torch.bfloat16)
     save(lower, tmp_path / "lower.pt")
     triton = write_triton(load(path), tmp_path, name="small") / "1" / "model.pt"

@@ -16,7 +16,7 @@ from torch import nn
 from torchvision import models as torchvision_models
 
 from engine.errors import WeightsError
-from engine.models import loading, numbers, zoo
+from engine.models import building, loading, numbers, zoo
 from tests.models.conftest import TINY, Publish, Write, serialise
 
 # The embedded model
@@ -77,9 +77,9 @@ def test_without_the_package_the_message_names_it(monkeypatch: pytest.MonkeyPatc
 
 def test_a_package_of_another_architecture_is_refused(embedded: loading.Model) -> None:
     state = {"_conv_stem.weight": torch.zeros(8, 3, 3, 3), "_bn0.weight": torch.zeros(8)}
-    module = loading._build(embedded.spec, 1000)
+    module = building.build(embedded.spec, 1000)
     with pytest.raises(WeightsError, match=r"245 missing .*\(conv_stem.weight \(8, 3, 3, 3\), not"):
-        numbers.fit(module, loading._todays_names(embedded.spec, module, state), "it does not fit")
+        numbers.fit(module, building.todays_names(embedded.spec, state), "it does not fit")
 
 
 # Random weights
@@ -281,7 +281,8 @@ def test_entries_that_do_not_fit_are_named(write: Write) -> None:
         loading.load_model(TINY, write(state))
     assert str(caught.value) == (
         "mine.pth does not fit SqueezeNet 1.1: 1 missing (features.0.weight), 1 unexpected (extra.weight), "
-        "1 of another shape (features.0.bias (7,), not (64,))"
+        "1 of another shape (features.0.bias (7,), not (64,)). For a network that differs, build it yourself and "
+        "give it to compile_model(module, example)"
     )
 
 

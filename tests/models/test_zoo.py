@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from torchvision import models as torchvision_models
 
-from engine.models import loading, zoo
+from engine.models import building, loading, zoo
 
 
 def test_every_classifier_of_torchvision_is_declared() -> None:
@@ -45,7 +45,7 @@ def test_declaration_is_that_of_torchvision(name: str) -> None:
 
 @pytest.mark.parametrize("name", zoo.MODELS)
 def test_architecture_has_the_published_size_and_ends_in_its_classes(name: str) -> None:
-    module = loading._build(zoo.MODELS[name], 1000)
+    module = building.build(zoo.MODELS[name], 1000)
     tensors = module.state_dict()
     assert all(parameter.is_meta for parameter in module.parameters())
     assert set(tensors) == {n for n, _ in [*module.named_parameters(), *module.named_buffers()]}

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import torch
 from PIL import Image
 from skimage import data
 from timm.data import create_transform
+from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms._presets import ImageClassification
 
@@ -90,7 +92,7 @@ def test_long_photo_is_cut_to_its_middle_and_gives_the_same_input():
 
 @pytest.mark.parametrize(("height", "width"), [(5000, 2), (2, 5000), (1, 4999), (1, 1), (3, 100)])
 def test_extreme_photo_costs_little_and_is_seen_at_its_centre(height, width):
-    rows, columns = placement(height, width, 256, [224, 224])
+    rows, columns = placement(height, width, [256], [224, 224])
     assert rows.resized * columns.resized <= 20 * 256 * 256
     window = LITE0.window(height, width)
     assert window.top + window.height / 2 == pytest.approx(height / 2, abs=0.01)
@@ -100,7 +102,13 @@ def test_extreme_photo_costs_little_and_is_seen_at_its_centre(height, width):
 
 
 @pytest.mark.parametrize(("height", "width"), [(151, 250), (250, 151), (237, 173), (40, 255)])
-@pytest.mark.parametrize(("resize", "crop"), [(256, (224, 224)), (64, (40, 64)), (100, (100, 77))])
+@pytest.mark.parametrize(
+    ("resize", "crop"),
+    [
+        (256, (224, 224)), (64, (40, 64)), (100, (100, 77)),
+        ((128, 99), (128, 99)), ((90, 140), (60, 111)),
+    ],
+)  # fmt: skip
 def test_window_is_what_a_ramp_says(height, width, resize, crop):
     """Each photo pixel holds its own coordinate, so the input tells where on the photo it was taken from."""
     geometry = Geometry(resize, crop, "bilinear", **RAW)
@@ -127,8 +135,9 @@ def test_preprocess_is_the_same_in_torchscript(tmp_path):
     loaded = torch.jit.load(str(tmp_path / "preprocess.pt"))
     for photo in photos():
         image = torch.from_numpy(np.array(photo))
-        arguments = (256, [224, 299], "bicubic", [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-        assert torch.equal(loaded(image, *arguments), preprocess(image, *arguments))
+        for sides in ([240, 300], [256]):
+            arguments = (sides, [224, 299], "bicubic", [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+            assert torch.equal(loaded(image, *arguments), preprocess(image, *arguments))
     with pytest.raises(torch.jit.Error, match=r"got shape \[3, 8, 8\]"):
         loaded(torch.zeros(3, 8, 8, dtype=torch.uint8), *arguments)
 
@@ -157,9 +166,14 @@ def test_wrong_image_is_refused_by_name(image, message):
         ("crop", (224,)),
         ("crop", (224, -1)),
         ("interpolation", "nearest"),
-        ("mean", (0.5, 0.5)),
+        ("resize", (12,)),
+        ("resize", (12, 0)),
+        ("resize", (12, 12.0)),
+        ("resize", (12, 12, 12)),
+        ("mean", ()),
         ("mean", (0.5, 0.5, float("nan"))),
         ("std", (0.5,)),
+        ("std", (0.5, 0.5, 0.5, 0.5)),
         ("std", (0.5, 0.5, 0.0)),
     ],
 )
@@ -168,7 +182,55 @@ def test_wrong_field_is_refused_by_name(field, value):
         Geometry.from_dict(LITE0.as_dict() | {field: value})
 
 
+SQUASHED = Geometry((40, 64), (40, 64), "bilinear", **IMAGENET)
+
+
+@pytest.mark.parametrize("crop", [(40, 64), (33, 50), (48, 64)])
+def test_squashed_input_is_that_of_torchvisions_resize_to_a_pair(crop):
+    steps = [transforms.Resize((40, 64)), transforms.CenterCrop(crop), transforms.ToTensor()]
+    reference = transforms.Compose([*steps, transforms.Normalize(IMAGENET["mean"], IMAGENET["std"])])
+    for photo in photos():
+        geometry = Geometry((40, 64), crop, "bilinear", **IMAGENET)
+        assert levels_apart(geometry, photo, reference(photo)[None]) <= 2.01, photo.size
+
+
+@pytest.mark.parametrize(("height", "width"), [(300, 451), (1, 5000), (5000, 2), (1, 1)])
+def test_squashed_is_the_whole_photo(height, width):
+    assert SQUASHED.window(height, width) == (0.0, 0.0, height, width)
+    photo = torch.full((height, width, 3), 255, dtype=torch.uint8)
+    photo[:, width // 2 :] = 0
+    seen = Geometry((40, 64), (40, 64), "bilinear", **RAW).preprocess(photo)
+    assert float(seen[..., 0].min()) == (1 if width > 1 else 0)
+    assert float(seen[..., -1].max()) == 0
+
+
+def test_other_channels_are_normalised_one_by_one():
+    image = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (9, 7, 4), dtype=np.uint8))
+    mean, std = (0.1, 0.2, 0.3, 0.4), (1.0, 2.0, 3.0, 4.0)
+    found = Geometry((9, 7), (9, 7), "bilinear", mean, std).preprocess(image)[0]
+    for channel in range(4):
+        expected = (image[..., channel] / 255 - mean[channel]) / std[channel]
+        torch.testing.assert_close(found[channel], expected)
+    with pytest.raises(ValueError, match=r"\[H, W, 4\].*got shape \[9, 7, 3\]"):
+        Geometry(9, (9, 7), "bilinear", mean, std).preprocess(image[..., :3])
+
+
+@pytest.mark.parametrize(
+    ("geometry", "told"),
+    [
+        (LITE0, "RGB, the middle 224 × 224 of a photo brought to 256 on its shorter side (bicubic), mean [0.5, "),
+        (SQUASHED, "RGB, a photo squashed to 40 × 64 (bilinear), mean [0.485, 0.456, 0.406], std [0.229, "),
+        (replace(SQUASHED, crop=(32, 32)), "RGB, the middle 32 × 32 of a photo squashed to 40 × 64 (bilinear)"),
+        (replace(LITE0, mean=(0.5,), std=(1.0,)), "gray, the middle 224 × 224"),
+        (replace(LITE0, mean=(0.5,) * 4, std=(1.0,) * 4), "4 channels, the middle 224 × 224"),
+    ],
+)
+def test_a_geometry_in_a_sentence(geometry, told):
+    assert str(geometry).startswith(told)
+
+
 def test_manifest_round_trip():
+    assert Geometry.from_dict(json.loads(json.dumps(SQUASHED.as_dict()))) == SQUASHED
     assert Geometry.from_dict(json.loads(json.dumps(LITE0.as_dict()))) == LITE0
     with pytest.raises(ValueError, match="check size"):
         Geometry.from_dict(LITE0.as_dict() | {"size": 3})

@@ -26,6 +26,8 @@ GEOMETRIES = {
     "odd": Geometry(255, (191, 192), "bilinear", (0.0,) * 3, (1.0,) * 3),
     "small, not square": Geometry(24, (20, 16), "bilinear", (0.0,) * 3, (1.0,) * 3),
     "padded": Geometry(16, (20, 24), "bilinear", (0.0,) * 3, (1.0,) * 3),
+    "squashed": Geometry((24, 40), (24, 40), "bilinear", (0.0,) * 3, (1.0,) * 3),
+    "squashed and cropped": Geometry((30, 18), (20, 24), "bilinear", (0.0,) * 3, (1.0,) * 3),
 }
 DEGENERATE = {
     "zero": (0.0, 0.0),
@@ -81,7 +83,7 @@ def test_the_picture_is_the_demos(drawn: Callable[..., Tensor], name: str, size:
     geometry, photo = GEOMETRIES[name], random_photo(*size)
     heat = torch.randn(geometry.crop, generator=torch.Generator().manual_seed(sum(size)))
     for strength in (0.0, 0.3, 1.0):
-        got = drawn(torch.from_numpy(photo), heat, strength, TURBO, geometry.resize, list(geometry.crop))
+        got = drawn(torch.from_numpy(photo), heat, strength, TURBO, geometry.sides, list(geometry.crop))
         assert got.dtype == torch.uint8
         apart, other_colour = levels_apart(got, photo, heat, strength, geometry)
         assert apart <= 2
@@ -136,7 +138,7 @@ def test_strength_and_the_unseen_margin(explainer: Explainer) -> None:
 def test_it_lies_where_the_network_saw_the_photo(name: str) -> None:
     geometry = GEOMETRIES[name]
     for height, width in [*SIZES, *np.random.default_rng(1).integers(1, 3000, (200, 2)).tolist()]:
-        axes = placement(height, width, geometry.resize, list(geometry.crop))
+        axes = placement(height, width, geometry.sides, list(geometry.crop))
         (top, tall), (left, wide) = map(extent, axes, geometry.crop)
         assert (top, left, tall, wide) == geometry.window(height, width)
         for start, length, pixels in ((top, tall, height), (left, wide, width)):
