@@ -242,8 +242,8 @@ def _as_program(
             else:
                 if spec.kind == InputKind.TOKEN:
                     raise CaptureError(
-                        "the network checks its values while it runs, as torch.linalg.inv does for singular matrices, "
-                        "and a listing computes alone: torch.linalg.inv_ex, solve_ex and the like check nothing"
+                        "the network checks its values while it runs, as torch.linalg.inv does for singular "
+                        "matrices, and a listing computes alone: inv_ex, solve_ex and the like check nothing"
                     )
                 if not isinstance(tensors.get(spec.target), Tensor):
                     raise CaptureError(

@@ -50,8 +50,8 @@ def compile_model(
     strict: refuse a file that deviates from its network by more than rounding does; see `trust.judgement`.
     Without, the complaint is written into the manifest, `certificate.accepted`.
     outputs: what they are: a "choice" of one class, "independent" yes and no for each, "values" as they are,
-    "dense" ones for every place, an "embedding". None tells it by their shape and by what the network ends in: more than
-    two axes are dense, a sigmoid is independent, a single one is a value, all else a choice.
+    "dense" ones for every place, an "embedding". None tells it by their shape and by what the network ends in:
+    more than two axes are dense, a sigmoid is independent, a single one is a value, all else a choice.
     Raises CaptureError or CompileError where the network can't be exact, ValueError for wrong names.
     """
     if outputs is not None and outputs not in OUTPUTS:

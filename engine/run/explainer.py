@@ -13,9 +13,10 @@ from ..pictures.geometry import Geometry
 from ..torchscript.overlay import check_overlay
 from .names import index_of_class, index_of_layer
 from .onednn import packed
+from .outputs import OUTPUTS as OUTPUTS
+from .outputs import Answer, probabilities, ranked
 
 Setting = tuple[torch.device, torch.dtype, int, int]  # where, in which precision, with how many threads, images
-OUTPUTS = ("choice", "independent", "values", "dense", "embedding")  # what the outputs of a network are
 MAX_LAYOUTS = 16  # settings that kernels are laid out for; one more takes those of the nearest
 
 
@@ -87,11 +88,12 @@ class Explainer:
         """The probabilities of logits [N, K, …], as the network means them: of a choice they sum to one over the
         classes, independent ones each lie between 0 and 1. None for values and embeddings, which have none."""
         ending = "" if self.manifest.get("below_softmax") else self.manifest.get("ending", "")
-        if self.outputs in ("values", "embedding"):
-            return None
-        if ending:
-            return logits.float().exp() if ending == "log_softmax" else logits.float()
-        return logits.float().sigmoid() if self.outputs == "independent" else logits.float().softmax(1)
+        return probabilities(logits, self.outputs, ending)
+
+    def ranking(self, logits: Tensor) -> list[list[Answer]]:
+        """For each image of logits [N, K, …] the classes from the first to the last, with what is said of each: a
+        probability, a value as it is, or of dense logits the share of the places where it is the top one."""
+        return ranked(logits, self.probabilities(logits), self.labels)
 
     def one_hot(self, target: int | str, region: Tensor | None = None) -> Tensor:
         """The seed for one class, by index or name: [1, K].
