@@ -64,7 +64,10 @@ def bring(module: Any, example: Tensor, inputs: Mapping[str, Any] | None = None)
 def _unwrapped(module: Any) -> nn.Module:
     """The network itself."""
     if isinstance(module, torch.export.ExportedProgram):
-        return _Exported(module)
+        unflattened = torch.export.unflatten(module)  # with its modules, by whose names layers go
+        for part in unflattened.modules():
+            part.training = False  # it is in the mode that it was exported in, and has no other
+        return unflattened
     if isinstance(module, (torch.jit.ScriptModule, torch.jit.ScriptFunction)):
         raise CaptureError(
             f"{type(module).__name__} is TorchScript already, and what it computes can no longer be taken apart: "
@@ -79,20 +82,6 @@ def _unwrapped(module: Any) -> nn.Module:
     if inner is None and isinstance(module, averaged):
         inner = module.module
     return module if inner is None else _unwrapped(inner)
-
-
-class _Exported(nn.Module):
-    """An exported program, which has no modes to be in and holds its own weights."""
-
-    def __init__(self, program: torch.export.ExportedProgram) -> None:
-        super().__init__()
-        self.program = program.module()
-        for part in self.modules():
-            part.training = False
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """As the program."""
-        return self.program(*args, **kwargs)
 
 
 def _out_of_inference(network: nn.Module) -> nn.Module:
