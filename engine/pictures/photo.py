@@ -12,8 +12,10 @@ from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
 from ..errors import PhotoError
 from .choice import band_indices, page_index
+from .dicom import is_dicom, read_dicom
 from .directory import is_tiff
 from .foreign import HEAD, is_canon_raw, is_heif, open_heif, refusal
+from .png import widen
 from .samples import MAX_PIXELS, TOO_BIG, black_and_white, check_size, eight_bits
 from .tiff import read_tiff
 
@@ -30,9 +32,9 @@ def load_photo(
 
     EXIF orientation is applied, transparency lies on white, palettes, CMYK and LAB are converted, and samples
     deeper than 8 bits are scaled from what is black to what is white in the file: by its tags, else by its type,
-    else by its values. Of several pages (TIFF, GIF, ...) `page` is read, counted from 1; the first if left
+    else by its values. Of several pages (TIFF, GIF, DICOM, ...) `page` is read, counted from 1; the first if left
     out. Of a photo with more bands than colours `bands` are red, green and blue, counted from 1 as remote sensing
-    does, as in (4, 3, 2); a single one is shown as gray. HEIC needs pillow-heif.
+    does, as in (4, 3, 2); a single one is shown as gray. HEIC needs pillow-heif, DICOM pydicom.
 
     At most MAX_PIXELS, checked before decoding. Raises PhotoError, whatever the file holds.
     """
@@ -68,6 +70,10 @@ def _read(file: IO[bytes], page: int | None, bands: Sequence[int] | None) -> NDA
 
 
 def _decode(file: IO[bytes], head: bytes, page: int | None, bands: Sequence[int] | None) -> NDArray[np.uint8]:
+    if is_dicom(head):
+        frame = read_dicom(file, page)
+        chosen = band_indices(bands or ([1, 2, 3] if frame.shape[2] == 3 else [1]), frame.shape[2])
+        return np.ascontiguousarray(frame[:, :, chosen])
     if is_canon_raw(head):
         raise PhotoError(refusal(head))
     if is_tiff(head):
@@ -82,7 +88,7 @@ def _decode(file: IO[bytes], head: bytes, page: int | None, bands: Sequence[int]
             _check(image)
         _unpack_inks(image)
         image.load()
-        seen = image
+        seen = widen(image, file) if image.format == "PNG" and page in (None, 1) else image
         with suppress(Exception):  # Broken EXIF data raise anything, and must not cost the picture.
             ImageOps.exif_transpose(seen, in_place=True)
         return _rgb(seen) if bands is None else _bands(seen, bands)
