@@ -20,7 +20,7 @@ from ..run.explainer import Explainer
 
 def explain(options: argparse.Namespace) -> int:
     """Explain a photo and write the picture."""
-    photo = load_photo(options.photo)
+    photo = load_photo(options.photo, page=options.page, bands=options.bands)
     explainer = (
         load(options.model) if options.model.endswith(".pt") else open_model(options.model, options.weights)
     )
