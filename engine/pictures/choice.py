@@ -38,5 +38,6 @@ def unchosen(count: int) -> PhotoError:
     some = (3, 2, 1) if count > 2 else (1,)
     return PhotoError(
         f"The photo has {count} bands and does not say which are red, green and blue. Choose three, counted from "
-        f"1, or one for gray: `--bands {','.join(map(str, some))}`, in Python load_photo(path, bands={some})."
+        f"1, or one for gray: `--bands {','.join(map(str, some))}`, in Python load_photo(path, bands={some}); or "
+        "save them as an RGB photo."
     )

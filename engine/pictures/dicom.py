@@ -84,8 +84,7 @@ def _windowed(
         return 1 / (1 + np.exp(np.clip(-4 * (values - centre) / width, -700, 700))), 0.0, 1.0
     if function == "LINEAR_EXACT":
         return values, centre - width / 2, centre + width / 2
-    # A window of whole numbers: its width counts both ends, its centre lies half a step below.
-    return values, centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2
+    return values, centre - width / 2, centre + width / 2 - 1  # of whole numbers: the width counts both ends
 
 
 def _first(value: Any) -> float | None:

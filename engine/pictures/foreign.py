@@ -41,6 +41,7 @@ _SIGNATURES = (
     (8, b"AVI ", "a video (AVI)", _VIDEO),
     (0, b"\x1aE\xdf\xa3", "a video (Matroska or WebM)", _VIDEO),
     (0, b"FLV\x01", "a video (Flash)", _VIDEO),
+    (0, b"OggS", "a video (Ogg)", _VIDEO),
     (0, b"\x00\x00\x01\xba", "a video (MPEG)", _VIDEO),
     (0, b"\x00\x00\x01\xb3", "a video (MPEG)", _VIDEO),
     (0, b"0&\xb2u\x8ef\xcf\x11", "a video (Windows Media)", _VIDEO),

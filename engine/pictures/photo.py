@@ -8,7 +8,7 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from ..errors import PhotoError
 from .choice import band_indices, page_index
@@ -72,7 +72,8 @@ def _read(file: IO[bytes], page: int | None, bands: Sequence[int] | None) -> NDA
 def _decode(file: IO[bytes], head: bytes, page: int | None, bands: Sequence[int] | None) -> NDArray[np.uint8]:
     if is_dicom(head):
         frame = read_dicom(file, page)
-        chosen = band_indices(bands or ([1, 2, 3] if frame.shape[2] == 3 else [1]), frame.shape[2])
+        count = frame.shape[2]
+        chosen = band_indices(bands if bands is not None else range(1, count + 1), count)
         return np.ascontiguousarray(frame[:, :, chosen])
     if is_canon_raw(head):
         raise PhotoError(refusal(head))
@@ -112,8 +113,6 @@ def _rgb(image: Image.Image) -> NDArray[np.uint8]:
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))
-    if image.mode == "LAB":
-        image = _from_lab(image)
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))  # it would copy all pixels once more
 
 
@@ -133,11 +132,3 @@ def _gray(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode == "I" and image.format == "PPM":  # Pillow has brought them from the file's own white to this
         return eight_bits(values, 0, 65535)
     return eight_bits(values, *black_and_white(values))
-
-
-def _from_lab(image: Image.Image) -> Image.Image:
-    """Convert CIELAB, whose white is D50 by the standard, to sRGB."""
-    lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-    converted = ImageCms.applyTransform(image, ImageCms.buildTransform(lab, rgb, "LAB", "RGB"))
-    assert converted is not None  # only in place would there be none
-    return converted

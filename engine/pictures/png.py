@@ -68,8 +68,6 @@ def _unscaled(values: NDArray[Any], bits: int) -> bool:
         return False
     every = np.arange(most + 1)
     scaled = np.zeros(1 << 16, np.bool_)
-    exact = every * (65535 / most)
-    shifted = every << (16 - bits)
-    for way in (np.floor(exact), np.rint(exact), shifted, shifted | shifted >> bits):
-        scaled[way.astype(np.int64)] = True
+    scaled[every << (16 - bits)] = True  # and by repeating the upper bits, which of samples as dark are zeros
+    scaled[np.rint(every * (65535 / most)).astype(np.int64)] = True
     return not bool(scaled[values].all())

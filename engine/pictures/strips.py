@@ -114,7 +114,6 @@ def _inflate(packed: bytes, compression: int, rows: int, row_bytes: int) -> byte
         return packed
     if compression in _DEFLATE:  # by itself, since Pillow warns of a single piece as large as a photo may be
         return zlib.decompressobj().decompress(packed, rows * row_bytes)
-    packed += bytes(len(packed) % 2)  # a directory begins at an even place
     numbers = {
         256: row_bytes,
         257: rows,

@@ -41,6 +41,13 @@ def test_the_least_sample_value_is_black():
         nearest(photo[:, :, place], colours[:, :, place], 0, 4095)
 
 
+def test_limits_of_the_bands_that_are_shown():
+    cube = np.stack([TWELVE, TWELVE // 4, TWELVE], axis=2)
+    tags = {280: (SHORT, [0, 100, 0]), 281: (SHORT, [9999, 1023, 4095])}
+    nearest(gray(tiff(page(cube, tags=tags)), bands=(2,)), TWELVE // 4, 100, 1023)
+    nearest(load_photo(tiff(page(cube, tags=tags)), bands=(3, 3, 2))[:, :, 0], TWELVE, 0, 4095)
+
+
 def test_signed_limits_of_any_type():
     values = np.array([[-2000, -1000, 0, 500, 1000, 3000]], np.int16)
     tags = {340: (SIGNED, [-1000]), 341: (SIGNED, [1000])}
@@ -91,6 +98,12 @@ def test_twelve_bits_that_share_bytes_in_either_order_of_bits():
 def test_values_below_zero_go_from_the_least_to_the_largest(kind):
     values = np.array([[-100, -3, 0, 50, 120]], kind)
     nearest(gray(tiff(page(values))), values, -100, 120)
+
+
+def test_samples_of_no_stated_type_are_unsigned():
+    assert gray(tiff(page(np.array([[0, 40000, 65535]], np.uint16), tags={339: (SHORT, [4])}))).tolist() == [
+        [0, 156, 255]
+    ]
 
 
 def test_unsigned_integers_of_32_bits_do_not_wrap_around():
