@@ -102,7 +102,7 @@ def _check(image: Image.Image) -> None:
 def _unpack_inks(image: Any) -> None:
     """Have libtiff unpack a TIFF in YCbCr that is not compressed: Pillow's own reader takes its bytes for RGBX."""
     if image.format == "TIFF" and image.tag_v2.get(262) == 6 and image.info.get("compression") == "raw":
-        whole = (0, 0, *image.size)
+        whole = (0, 0, image.tag_v2[256], image.tag_v2[257])  # as they are stored, not as they stand upright
         image.tile = [ImageFile._Tile("libtiff", whole, 0, ("RGBX", "raw", False, image.tag_v2.offset))]
         image.use_load_libtiff = True
 

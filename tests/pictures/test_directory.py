@@ -47,7 +47,7 @@ def test_pages_end_where_the_chain_does_or_comes_back(big):
 def test_what_the_file_does_not_hold_is_no_tag():
     """Above all no depth: one bit, the standard's own, would be taken for it."""
     content = tiff(SMALL)
-    for end in (20, 8 + 2 + 3 * 12, len(content) - 1):  # within an entry, behind one, within the last value
+    for end in (20, 8 + 2 + 2 * 12, len(content) - 1):  # within an entry, behind one, within the last value
         pages = Pages(io.BytesIO(content[:end]))
         with pytest.raises(struct.error):
             pages.directory(pages.first)

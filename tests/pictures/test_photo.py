@@ -249,6 +249,8 @@ def test_ycbcr_that_is_not_compressed(sharing):
         530: (3, [sharing] * 2),
     }
     assert abs(load(tiff(page(units, 6, tags=tags))) - exact).max() <= 1.5
+    lying = tags | {274: (3, [6])}
+    assert abs(load(tiff(page(units, 6, tags=lying))) - UPRIGHT[6](exact)).max() <= 1.5
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 5000), (5000, 2)])

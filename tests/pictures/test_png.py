@@ -32,7 +32,9 @@ def test_samples_that_are_scaled_as_the_specification_says_stay(samples, colour,
         assert abs(photo - seen(scaled, 65535)).max() < 1
 
 
-@pytest.mark.parametrize("scale", [lambda v: v << 4, lambda v: v << 4 | v >> 8, lambda v: v * 65535 // 4095])
+@pytest.mark.parametrize(
+    "scale", [lambda v: v << 4, lambda v: v << 4 | v >> 8, lambda v: (v * 65535 + 2047) // 4095]
+)
 def test_a_dark_photo_stays_dark(scale):
     dark = scale(np.arange(256, dtype=np.uint32)).astype(np.uint16)[None]
     assert dark.max() <= 4095
