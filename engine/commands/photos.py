@@ -21,7 +21,7 @@ from .own import given, own_of
 
 def explain(options: argparse.Namespace) -> int:
     """Explain a photo and write the picture."""
-    photo = load_photo(options.photo)
+    photo = load_photo(options.photo, page=options.page, bands=options.bands)
     explainer = _explainer(options)
     logits = explainer.forward(explainer.preprocess(torch.from_numpy(photo)))
     ranking = explainer.ranking(logits)[0]
