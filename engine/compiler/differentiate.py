@@ -136,7 +136,7 @@ def _refuse_cut(program: Program) -> None:
     listed = ", ".join(dict.fromkeys(f"{place(node)}{source_line(node)}" for node in cuts))
     raise CompileError(
         f"no gradient reaches the image: no_grad, inference_mode or detach at {listed} cuts the last path from "
-        "the logits. To freeze weights, switch them off (`requires_grad_(False)`) and leave the values in"
+        "the logits. To freeze weights, switch them off (`weight.requires_grad = False`) and leave the values in"
     )
 
 

@@ -5,9 +5,12 @@ is what autograd sees: the number without its past, as behind `detach`. So the r
 `detach` put where one of its values is read from outside.
 """
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -17,8 +20,15 @@ from torch.utils import checkpoint
 from ..errors import CaptureError
 from ..listing.program import op_name, place, source_line, unique
 
+_TORCH = str(Path(torch.__file__).parent)
 GRAD_MODE = torch.ops.higher_order.wrap_with_set_grad_enabled
 _TRACING = threading.RLock()  # what is put in the place of torch's own is the whole process's
+
+
+def _is_torch(frame: FrameType) -> bool:
+    """Is it torch itself that calls, which relies on its modes, and no decorator of the author's?"""
+    file = frame.f_code.co_filename
+    return file.startswith(_TORCH) and not file.endswith("_contextlib.py")
 
 
 @contextmanager
@@ -30,7 +40,7 @@ def leaving_traces() -> Iterator[None]:
     before: dict[int, bool] = {}
 
     def enter_here(self: Any) -> None:
-        if threading.get_ident() != mine:
+        if threading.get_ident() != mine or _is_torch(sys._getframe(1)):
             return enter(self)
         before[id(self)] = torch.is_grad_enabled()
         torch.set_grad_enabled(not self.mode)
@@ -71,7 +81,7 @@ def detach_regions(module: fx.GraphModule) -> None:
     frozen = set[fx.Node]()  # values that were computed where gradients were off
     for node in list(module.graph.nodes):
         if node.target is torch.ops.higher_order.wrap_with_autocast:
-            detach_regions(getattr(module, str(node.args[3].target)))
+            detach_regions(getattr(module, str(node.args[4].target)))
         elif node.target is GRAD_MODE:
             _write_out(module, node, frozen)
     for node in frozen:

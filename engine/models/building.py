@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from .numbers import SEED, WithoutNumbers, entries
-from .timm import build_timm
+from .timm import build_timm, timm_facts
 from .zoo import ModelSpec
 
 CLASSES, CHANNELS = 1000, 3  # of published weights
@@ -22,7 +22,10 @@ _OLDER: dict[str, tuple[str, str | Callable[[re.Match[str]], str]]] = {
 def bare(spec: ModelSpec, classes: int, channels: int, transform_input: bool) -> nn.Module:
     """A network of the zoo or of timm without its numbers, for so many classes and input channels."""
     if spec.source == "timm":
-        return build_timm(spec.title, classes, channels, SEED)
+        own = timm_facts(spec.title)[0].crop
+        return build_timm(
+            spec.title, classes, channels, SEED, spec.geometry.crop if spec.geometry.crop != own else None
+        )
     return build(spec, classes, channels, transform_input)
 
 

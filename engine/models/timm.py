@@ -62,13 +62,29 @@ def timm_labels(facts: dict[str, Any], classes: int) -> list[str]:
     return [info.index_to_description(index) for index in range(classes)]
 
 
-def build_timm(name: str, classes: int, channels: int, seed: int) -> nn.Module:
-    """The bare architecture with timm's initial weights, the same ones for a seed."""
+def build_timm(
+    name: str, classes: int, channels: int, seed: int, size: tuple[int, int] | None = None
+) -> nn.Module:
+    """The bare architecture with timm's initial weights, the same ones for a seed.
+
+    size: (H, W) of an input of another size than timm's own; a network with a value for each of its positions is
+    built for it.
+    """
     import timm
 
+    options: dict[str, Any] = {"num_classes": classes, "in_chans": channels}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        module: nn.Module = timm.create_model(name, num_classes=classes, in_chans=channels)
+        if size is not None:
+            try:
+                built: nn.Module = timm.create_model(name, img_size=size, **options)
+            except TypeError as error:
+                if "img_size" not in str(error):
+                    raise
+            else:
+                return built
+            torch.manual_seed(seed)
+        module: nn.Module = timm.create_model(name, **options)
     return module
 
 

@@ -121,7 +121,7 @@ def test_a_head_of_any_container_is_found_by_name(returned: Any) -> None:
 
 def test_the_names_of_heads() -> None:
     one, two = torch.zeros(1), torch.ones(1)
-    other = namedtuple("other", "x y")(one, two)  # noqa: PYI024 - as people write them
+    other = namedtuple("other", "x y")(one, two)
     assert list(heads_of({"a": [one, (two,)], "b": Out(one), "c": other, "d": 3})) == [
         "a.0", "a.1.0", "b.logits", "c.x", "c.y",
     ]  # fmt: skip

@@ -12,7 +12,7 @@ from torch import nn
 from engine.files.archive import EXTRA
 from engine.files.artifact import load, save
 from engine.files.compiling import compile_model
-from engine.files.manifest import FORMAT, cells, read_manifest
+from engine.files.manifest import FORMAT, cells, disagreements, read_manifest
 from engine.files.precision import in_precision
 from engine.files.pt2 import write_pt2
 from engine.files.triton import write_triton
@@ -77,6 +77,22 @@ def test_the_cells_lie_where_resizing_puts_them() -> None:
     resized = nn.functional.interpolate(ramp[None, None], (20, 12), mode="bilinear", align_corners=False)[0, 0]
     pixels = (torch.arange(20.0) + 0.5)[:, None] + 1000 * (torch.arange(12.0) + 0.5)
     torch.testing.assert_close(resized[2:-2, 2:-2], pixels[2:-2, 2:-2])
+
+
+def test_a_file_of_before_has_one_number_where_a_new_one_has_a_list() -> None:
+    explainer = compiled()
+    told = explainer.manifest["geometry"]["resize"]
+    assert (told, explainer.module.resize) == (12, [12])
+
+    class Before:
+        resize = told
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(explainer.module, name)
+
+    assert disagreements(explainer.manifest, Before()) == []
+    Before.resize = 13
+    assert disagreements(explainer.manifest, Before()) == ["resize: the manifest tells 12, the program has 13"]
 
 
 def test_a_manifest_tells_where_weights_came_from(path: Path) -> None:

@@ -170,3 +170,17 @@ def test_a_shorter_network_does_not_take_a_longer_ones_weights(path: Path) -> No
         WeightsError, match=r"^c.pth does not fit ResNet-18: \d+ unexpected \(layer1.2.conv1.weight"
     ):
         load_model("resnet18", path)
+
+
+def test_a_network_with_a_value_for_each_position_is_built_for_its_size(path: Path) -> None:
+    torch.manual_seed(0)
+    source = timm.create_model("test_vit", num_classes=3, img_size=(64, 96))
+    torch.save({"state_dict": source.state_dict()}, path)
+    model = load_model("timm/test_vit", path, size=(64, 96))
+    with torch.no_grad():
+        assert torch.equal(model.module(model.example), source.eval()(model.example))
+    with pytest.raises(WeightsError, match=r"of another shape \(pos_embed"):
+        load_model("timm/test_vit", path)
+    # Without such values a size makes no difference to the network.
+    small, own = (load_model("timm/resnet10t", "random", size=size).module for size in ((64, 64), None))
+    assert all(torch.equal(a, b) for a, b in zip(small.parameters(), own.parameters(), strict=True))
