@@ -161,6 +161,14 @@ def test_alpha_lies_on_white(kind, colours, multiplied):
     assert abs(load_photo(tiff(made)) - 255 * expected).max() <= 1.6
 
 
+@pytest.mark.parametrize("planar", [False, True])
+@pytest.mark.parametrize("photometric", [0, 1])
+def test_gray_with_alpha_in_every_order(planar, photometric):
+    samples = np.array([[[100, 255], [100, 0], [255, 255]]], np.uint8)
+    content = tiff(page(samples, photometric, planar=planar, tags={338: (SHORT, [2])}))
+    assert gray(content).tolist() == [[155, 255, 0] if photometric == 0 else [100, 255, 255]]
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_deep_samples_stand_upright(orientation):
     """Where tag 274 says that the stored first row and first column belong."""
