@@ -160,7 +160,7 @@ def _seen(directory: Directory, packing: Packing, values: NDArray[Any], own: Seq
 
 
 def _from_lab(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Convert CIELAB [H, W, 3] of 16 bits, lightness in 0..65535, a* and b* signed and 256-fold, by Pillow's of 8."""
+    """Convert CIELAB [H, W, 3] of 16 bits by Pillow's of 8: lightness 0..65535, a* and b* signed, 256-fold."""
     lightness = eight_bits(values[:, :, :1].astype(np.uint16), 0, 65535)
     opponents = np.clip(np.rint(values[:, :, 1:].astype(np.int16) / 256), -128, 127).astype(np.int8)
     stored = np.concatenate([lightness, opponents.view(np.uint8)], axis=2)
