@@ -119,8 +119,6 @@ def _colours(directory: Directory, count: int, bands: Sequence[int] | None) -> t
     unsaid = _ALPHA if (colours, count) == (3, 4) else 0  # a fourth beside RGB is alpha to whoever does not say
     extra = directory.first(Tag.EXTRA_SAMPLES, unsaid)
     cover = colours if count > colours and extra in (_MULTIPLIED, _ALPHA) else None
-    if count < colours:
-        raise ValueError(f"{count} samples for {colours} colours")
     if colours == 1 and count > 1 and (cover is None or count > 2):
         raise unchosen(count)
     return [0, 1, 2] if colours == 3 else [0, 0, 0], cover

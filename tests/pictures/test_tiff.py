@@ -226,6 +226,13 @@ def test_size_is_checked_before_anything_is_unpacked():
             load_photo(tiff(page(cube, 2, tags=tags)))
 
 
+@pytest.mark.parametrize("planar", [False, True])
+def test_fewer_samples_than_colours_are_damage(planar):
+    for count in (1, 2):
+        with pytest.raises(PhotoError, match="damaged"):
+            load_photo(tiff(page(np.zeros((4, 4, count), np.uint16), 2, planar=planar)))
+
+
 @pytest.mark.parametrize("compression", [1, 5, 8, 32773])
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.95])
 def test_cut_short(compression, part):
