@@ -23,6 +23,7 @@ GUESTS = {
     "pictures.render": {"cv2"},
     "pictures.photo": {"PIL"},
     "pictures.strips": {"PIL"},
+    "pictures.tiff": {"PIL"},
     "pictures.png": {"cv2", "PIL"},
     "pictures.foreign": {"PIL", "pillow_heif"},
     "pictures.dicom": {"pydicom"},

@@ -10,6 +10,7 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from ..errors import PhotoError
 from .choice import band_indices, page_index, unchosen
@@ -17,7 +18,7 @@ from .directory import Directory, Pages, Tag
 from .samples import black_and_white, check_size, eight_bits, on_white
 from .strips import COMPRESSIONS, Packing, unpack
 
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _LAB = 0, 1, 2, 8
 _SENSOR = (32803, 34892)  # a colour filter's mosaic, and what was made of one
 _MULTIPLIED, _ALPHA = 1, 2  # of ExtraSamples: colours that hold their alpha already, and that do not
 
@@ -41,7 +42,9 @@ def read_tiff(file: IO[bytes], page: int | None, bands: Sequence[int] | None) ->
     colours, cover = _colours(directory, packing.samples, bands)
     own = [*dict.fromkeys(colours)]
     values = unpack(file, packing, own if cover is None else [*own, cover])
-    photo = _seen(directory, packing, values[:, :, : len(own)], own)
+    shown = values[:, :, : len(own)]
+    lab = bands is None and directory.first(Tag.PHOTOMETRIC, 1) == _LAB
+    photo = _from_lab(shown) if lab else _seen(directory, packing, shown, own)
     if cover is not None:
         most = {"u": 2.0**packing.bits - 1, "i": 2.0 ** (packing.bits - 1) - 1}.get(packing.kind, 1.0)
         alpha = eight_bits(values[:, :, -1], 0.0, most)
@@ -65,9 +68,9 @@ def _packing(directory: Directory) -> Packing | None:
     first = directory.first
     width, height, bits = first(Tag.WIDTH, 0), first(Tag.HEIGHT, 0), directory.common(Tag.BITS, 1)
     kind = {1: "u", 2: "i", 3: "f", 4: "u"}.get(directory.common(Tag.KIND, 1), "")
-    whole = bits in (8, 16, 32, 64)
+    whole, photometric = bits in (8, 16, 32, 64), first(Tag.PHOTOMETRIC, _BLACK_IS_ZERO)
     if (
-        first(Tag.PHOTOMETRIC, _BLACK_IS_ZERO) not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB)
+        not (photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB) or (photometric == _LAB and bits == 16))
         or first(Tag.COMPRESSION, 1) not in COMPRESSIONS
         or not (whole or (kind == "u" and 0 < bits < 16))
         or not kind
@@ -99,21 +102,23 @@ def _ordinary(directory: Directory, packing: Packing) -> bool:
     """Tell whether Pillow reads this page, and all that its samples hold."""
     if packing.kind != "u" or packing.bits not in (1, 2, 4, 8) or _says_white(directory, packing):
         return False
-    if directory.first(Tag.PHOTOMETRIC, _BLACK_IS_ZERO) == _RGB:
+    photometric = directory.first(Tag.PHOTOMETRIC, _BLACK_IS_ZERO)
+    if photometric == _RGB:
         return packing.bits == 8 and packing.samples in (3, 4)
-    return packing.samples == 1 or (packing.bits == 8 and directory.tags.get(Tag.EXTRA_SAMPLES) == (_ALPHA,))
+    with_alpha = packing.samples == 2 and directory.tags.get(Tag.EXTRA_SAMPLES) == (_ALPHA,)
+    return packing.samples == 1 or (
+        with_alpha and packing.bits == 8 and photometric == _BLACK_IS_ZERO and not packing.planar
+    )
 
 
 def _colours(directory: Directory, count: int, bands: Sequence[int] | None) -> tuple[list[int], int | None]:
     """Return the places of red, green and blue among `count` samples, and that of alpha where there is one."""
     if bands is not None:
         return band_indices(bands, count), None
-    colours = 3 if directory.first(Tag.PHOTOMETRIC, _BLACK_IS_ZERO) == _RGB else 1
+    colours = 3 if directory.first(Tag.PHOTOMETRIC, _BLACK_IS_ZERO) in (_RGB, _LAB) else 1
     unsaid = _ALPHA if (colours, count) == (3, 4) else 0  # a fourth beside RGB is alpha to whoever does not say
     extra = directory.first(Tag.EXTRA_SAMPLES, unsaid)
     cover = colours if count > colours and extra in (_MULTIPLIED, _ALPHA) else None
-    if count < colours:
-        raise ValueError(f"{count} samples for {colours} colours")
     if colours == 1 and count > 1 and (cover is None or count > 2):
         raise unchosen(count)
     return [0, 1, 2] if colours == 3 else [0, 0, 0], cover
@@ -150,6 +155,14 @@ def _seen(directory: Directory, packing: Packing, values: NDArray[Any], own: Seq
     if directory.first(Tag.PHOTOMETRIC, _BLACK_IS_ZERO) == _WHITE_IS_ZERO:
         black, white = white, black
     return eight_bits(values, black, white, holes)
+
+
+def _from_lab(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Convert CIELAB [H, W, 3] of 16 bits by Pillow's of 8: lightness 0..65535, a* and b* signed, 256-fold."""
+    lightness = eight_bits(values[:, :, :1].astype(np.uint16), 0, 65535)
+    opponents = np.clip(np.rint(values[:, :, 1:].astype(np.int16) / 256), -128, 127).astype(np.int8)
+    stored = np.concatenate([lightness, opponents.view(np.uint8)], axis=2)
+    return np.array(Image.frombytes("LAB", (values.shape[1], values.shape[0]), stored.tobytes()).convert("RGB"))
 
 
 def _of(directory: Directory, tags: Sequence[Tag], own: Sequence[int]) -> list[float]:

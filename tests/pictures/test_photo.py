@@ -229,6 +229,11 @@ def test_lab_is_seen_in_its_colours():
     linear = np.clip(linear, 0, 1)
     exact = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055) * 255
     assert abs(load(tiff(page(stored[None], 8)))[0] - exact).max() <= 2
+    deep = np.stack([stored[:, 0] * 257.0, lab[:, 1] * 256 % 65536, lab[:, 2] * 256 % 65536], axis=1).astype(
+        np.uint16
+    )
+    for order in "<>":
+        assert abs(load(tiff(page(deep[None], 8), order=order))[0] - exact).max() <= 2
 
 
 @pytest.mark.parametrize("sharing", [1, 2])

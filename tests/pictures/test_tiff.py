@@ -161,6 +161,14 @@ def test_alpha_lies_on_white(kind, colours, multiplied):
     assert abs(load_photo(tiff(made)) - 255 * expected).max() <= 1.6
 
 
+@pytest.mark.parametrize("planar", [False, True])
+@pytest.mark.parametrize("photometric", [0, 1])
+def test_gray_with_alpha_in_every_order(planar, photometric):
+    samples = np.array([[[100, 255], [100, 0], [255, 255]]], np.uint8)
+    content = tiff(page(samples, photometric, planar=planar, tags={338: (SHORT, [2])}))
+    assert gray(content).tolist() == [[155, 255, 0] if photometric == 0 else [100, 255, 255]]
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_deep_samples_stand_upright(orientation):
     """Where tag 274 says that the stored first row and first column belong."""
@@ -216,6 +224,13 @@ def test_size_is_checked_before_anything_is_unpacked():
     for tags in ({257: (LONG, [0])}, {256: (LONG, [0])}):
         with pytest.raises(PhotoError, match="no pixels"):
             load_photo(tiff(page(cube, 2, tags=tags)))
+
+
+@pytest.mark.parametrize("planar", [False, True])
+def test_fewer_samples_than_colours_are_damage(planar):
+    for count in (1, 2):
+        with pytest.raises(PhotoError, match="damaged"):
+            load_photo(tiff(page(np.zeros((4, 4, count), np.uint16), 2, planar=planar)))
 
 
 @pytest.mark.parametrize("compression", [1, 5, 8, 32773])
