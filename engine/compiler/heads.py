@@ -88,30 +88,28 @@ def _shape_text(value: Tensor, images: Any) -> str:
 
 class Ending:
     """What a network does to its logits at the end: a softmax, log_softmax or sigmoid over the classes, and what
-    moves or scales the result."""
+    moves or scales the result. It is taken down when it is found: the listing goes on without it."""
 
     def __init__(self, calls: list[fx.Node], constants: dict[str, Tensor], scaled: bool) -> None:
-        self.calls, self.constants, self.scaled = calls, constants, scaled
-        self.name = op_name(calls[0])  # the first after the logits
+        self.logits: fx.Node = calls[0].all_input_nodes[0]
+        self.name, self.scaled = op_name(calls[0]), scaled
+        self._shape = [int(length) for length in self.logits.meta["val"].shape[1:]]
+        self._calls = [(node, node.target, node.args, node.kwargs) for node in calls]
+        self._constants = {
+            n: constants[str(n.target)] for c in calls for n in c.all_input_nodes if n.op == "get_attr"
+        }
 
     def __call__(self, logits: Tensor) -> Tensor:
         """The network's output, from the logits below the ending."""
-        source, value = self.calls[0].all_input_nodes[0], logits.reshape(self._shape(logits))
-        for node in self.calls:
-            given: dict[fx.Node, Any] = {source: value}
-            for other in node.all_input_nodes:
-                if other is not source:
-                    constant = other.op == "get_attr"
-                    given[other] = self.constants[str(other.target)] if constant else len(logits)
-            args: Any = fx.map_arg(node.args, given.__getitem__)
-            kwargs: Any = fx.map_arg(node.kwargs, given.__getitem__)
-            source, value = node, node.target(*args, **kwargs)  # type: ignore[operator]
-        return as_logits(value)
+        source, value = self.logits, logits.reshape([len(logits), *self._shape])
 
-    def _shape(self, logits: Tensor) -> list[int]:
-        """That of the value below, before `as_logits`."""
-        _, *rest = self.calls[0].all_input_nodes[0].meta["val"].shape
-        return [len(logits), *rest]
+        def given(node: fx.Node) -> Any:
+            # What is neither the value nor a constant is the number of images.
+            return value if node is source else self._constants.get(node, len(logits))
+
+        for node, call, args, kwargs in self._calls:
+            source, value = node, call(*fx.map_arg(args, given), **fx.map_arg(kwargs, given))  # type: ignore[operator]
+        return as_logits(value)
 
 
 def find_ending(program: Program) -> Ending | None:
@@ -145,5 +143,5 @@ def below_ending(program: Program) -> fx.Node:
             f"below_softmax=True, but {op_name(program.logits)} at {place(program.logits)} gives the output, "
             "and no softmax, log_softmax or sigmoid over the classes: leave it out"
         )
-    node: fx.Node = program.ending.calls[0].all_input_nodes[0]
+    node: fx.Node = program.ending.logits
     return node

@@ -109,7 +109,9 @@ def _on_grid(program: Program, chain: list[fx.Node], root: fx.Node) -> Tensor | 
         args: Any = fx.map_arg(node.args, values.__getitem__)
         kwargs: Any = fx.map_arg(node.kwargs, values.__getitem__)
         if node.target in (aten._to_copy, aten.to):
-            if not node.meta["val"].is_floating_point():
+            # A cast to fewer digits is a step of the network's own: no activation rounds.
+            dtype, whole = node.meta["val"].dtype, chain[0].meta["val"].dtype
+            if not dtype.is_floating_point or torch.finfo(dtype).eps > torch.finfo(whole).eps:
                 return None
             values[node] = args[0].double()
         else:
