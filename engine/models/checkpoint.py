@@ -125,17 +125,15 @@ def _walk(value: Any, way: str, met: set[int], deep: int) -> Iterator[tuple[str,
         if way:
             yield way, value
         return
+    again = id(value) in met  # a file may hold itself, or one list ten thousand times
+    met.add(id(value))
     if isinstance(value, list | tuple):
         pairs = all(isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str) for entry in value)
         value = dict(value) if pairs else dict(enumerate(value))
     if not isinstance(value, Mapping) or "param_groups" in value or not deep:
         return
-    direct = any(isinstance(entry, Tensor) for entry in value.values())
-    if id(value) in met and not direct:  # a file may hold itself
-        return
-    met.add(id(value))
     for key, entry in value.items():
-        if isinstance(entry, Tensor | np.ndarray) or not _TRAINING.search(str(key)):
+        if isinstance(entry, Tensor | np.ndarray) or not (again or _TRAINING.search(str(key))):
             yield from _walk(entry, f"{way}.{key}" if way else str(key), met, deep - 1)
 
 

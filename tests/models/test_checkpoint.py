@@ -115,6 +115,18 @@ def test_a_file_that_holds_the_same_list_ten_thousand_million_times() -> None:
     for _ in range(7):
         held = [held] * 30
     assert_is(find({"held": held, "model": S}), S)
+    held = {"t": torch.ones(1)}
+    for _ in range(7):
+        held = {"t": torch.ones(1)} | {str(index): held for index in range(30)}
+    assert_is(find({"held": held, "model": S}), S)
+
+
+def test_lists_within_lists_are_all_walked() -> None:
+    for count in range(1, 6):
+        assert_is(find([*([{"epoch": index}] for index in range(count)), [[S]], [{"epoch": 0}]]), S)
+    averaged = find({"model": S, "ema": S})  # one mapping under two names
+    assert_is(averaged, S)
+    assert averaged.place == "ema"
 
 
 def test_counters_may_be_missing() -> None:
