@@ -49,6 +49,10 @@ def _demo(arguments: list[str]) -> int:
     return 0
 
 
+def _bands(text: str) -> tuple[int, ...]:
+    return tuple(int(band) for band in text.split(","))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(COMMAND, description="A classifier and its explanation in one file.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -77,6 +81,10 @@ def _parser() -> argparse.ArgumentParser:
     add_own(export)
     explain = command("explain", "photos.explain", "Explain a photo and write the picture.", "photo")
     explain.add_argument("-o", "--output", required=True, metavar="OUT.png")
+    explain.add_argument("--page", type=int, metavar="N", help="of a TIFF, GIF or DICOM with several, from 1")
+    explain.add_argument(
+        "--bands", type=_bands, metavar="R,G,B", help="of a TIFF with more than colours, from 1; one for gray"
+    )
     explain.add_argument("--model", default=DEFAULT_MODEL, metavar="MODEL|FILE.pt")
     explain.add_argument("--method", default="grad_cam", choices=list(METHODS))
     explain.add_argument("--layer", default="last", metavar="NAME|last|all")

@@ -21,20 +21,20 @@ from .own import given, own_of
 
 def explain(options: argparse.Namespace) -> int:
     """Explain a photo and write the picture."""
-    photo = load_photo(options.photo)
+    photo = load_photo(options.photo, page=options.page, bands=options.bands)
     explainer = _explainer(options)
-    logits = explainer.forward(explainer.preprocess(torch.from_numpy(photo)))[0]
-    probabilities = logits.softmax(0)
-    for index in logits.topk(min(5, len(logits))).indices.tolist():
-        print(f"{probabilities[index]:7.1%}  {index:4}  {explainer.labels[index]}")
-    target = explainer.class_index(options.target) if options.target else int(logits.argmax())
+    logits = explainer.forward(explainer.preprocess(torch.from_numpy(photo)))
+    ranking = explainer.ranking(logits)[0]
+    for row in ranking[:5]:
+        print(f"{row.told:>7}  {row.index:4}  {row.label}")
+    target = explainer.class_index(options.target) if options.target else ranking[0].index
     question = explainer.labels[target]
     if options.contrast:
         other = explainer.class_index(options.contrast)
         seed = explainer.contrast(target, other)
         question += f" rather than {explainer.labels[other]}"
     else:
-        seed = explainer.one_hot(target)
+        seed = explainer.where_seen(logits, target) if logits.ndim > 2 else explainer.one_hot(target)
     window = explainer.geometry.window(*photo.shape[:2])
     look = Look(view=options.view, gray=options.gray)
     title = f"{METHODS[options.method].title}: {question}" if options.method in METHODS else None

@@ -9,12 +9,14 @@ from torch.export.graph_signature import InputKind
 from torch.utils._pytree import tree_unflatten
 
 from ..errors import CaptureError
-from ..listing.layers import MADE_LIKE, name_layers
-from ..listing.program import INTEGER_OPS, Program, aten, constant_name, op_name, place
+from ..listing.layers import MADE_LIKE, active_nodes, name_layers
+from ..listing.program import INTEGER_OPS, Program, aten, constant_name, op_name, place, source_line
 from ..rules.pages import VJPS
-from .export import export_module, refuse_open_shapes
+from .brought import WHERE, Brought, bring
+from .decompose import decompositions
+from .export import export_network, refuse_open_shapes
 from .fold_constants import evaluate_constants
-from .heads import ENDINGS, choose_head, heads_of
+from .heads import below_ending, choose_head, find_ending, shape_logits
 from .recognise import name_activations
 
 # Calls that give their input back, in evaluation; that copy it, so that writing into one leaves the other; that do
@@ -37,37 +39,53 @@ PLACEMENT = ("device", "layout", "pin_memory", "memory_format")
 TRAINING_NORMS = (aten._native_batch_norm_legit, aten._native_batch_norm_legit_functional)
 
 
+_DIFFERENTIABLE = {*VJPS, operator.getitem}
+
+
 class NotFunctional(Exception):  # noqa: N818 - a signal between two functions of this room
     """The exported graph writes into a value that has other names, or holds an op that is not known here."""
 
 
 def capture(
-    module: nn.Module, example: Tensor, head: str | int | None = None, below_softmax: bool = False
+    module: nn.Module | Brought, example: Tensor, head: str | int | None = None, below_softmax: bool = False
 ) -> Program:
     """Export `module` and return its forward half, with every possible layer named.
 
-    module: a classifier in evaluation mode that maps [N, C, H, W] to logits [N, K].
+    module: a network in evaluation mode that maps [N, C, H, W] to logits [N, K], or to values [N] or [N, K, …].
     example: [N, C, H, W]; its size is the program's, its batch is free.
     head: which output holds the logits, by key, field or place; the first if None.
-    below_softmax: take the value that a final softmax, log_softmax or sigmoid is given for the logits.
+    below_softmax: take the value that a final softmax, log_softmax or sigmoid is given for the logits, through
+    views, casts and scalings by constants.
     Raises CaptureError where torch.export cannot take the module, with its reason.
     """
-    exported = export_module(module, example)
+    exported = export_network(bring(module, example), example)
     with torch.no_grad():
         try:
             program = _as_program(exported, head)
         except NotFunctional:
             # torch's own functionalisation takes any graph, and three quarters of the time.
-            program = _as_program(exported.run_decompositions({}), head, known_only=False)
+            program = _as_program(_taken_apart(exported, {}), head, known_only=False)
+        if not all(node.target in _DIFFERENTIABLE for node in active_nodes(program)[1:]):
+            program = _as_program(_taken_apart(exported, decompositions()), head, known_only=False)
     refuse_open_shapes(program)
-    if op_name(program.logits) in ENDINGS:
-        program.ending = op_name(program.logits)
-        if below_softmax:
-            program.logits = program.logits.all_input_nodes[0]
+    program.ending, program.below = find_ending(program), below_softmax
+    if below_softmax:
+        program.logits = below_ending(program)
+    shape_logits(program)
     evaluate_constants(program)
     name_activations(program)
     program.layers = name_layers(program)
     return program
+
+
+def _taken_apart(exported: torch.export.ExportedProgram, table: dict[Any, Any]) -> torch.export.ExportedProgram:
+    """The program as torch's functionalisation has it, with what `table` says taken apart too."""
+    try:
+        apart: torch.export.ExportedProgram = exported.run_decompositions(table)
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise CaptureError(f"torch.export cannot take the network apart into functional steps: {reason}") from None
+    return apart
 
 
 class _Copy:
@@ -164,6 +182,12 @@ class _Copy:
         """Append a functional call of `op`; `meaning` is the exported node whose value it is from here on."""
         if op in CASTS:  # to where the file lies, whatever device the network names
             op, args, kwargs = aten.to, (args[0], node.meta["val"].dtype), {}
+        random = torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
+        if random and op not in (*VJPS, aten.rrelu) and _is_elementary(node.target):
+            raise CaptureError(
+                f"{op_name(node)} at {place(node)}{source_line(node)} draws random numbers, so that every answer "
+                "would be another: draw them once and register them as a buffer"
+            )
         known = op in (*VJPS, *INTEGER_OPS, operator.getitem, aten.size, aten.detach)
         if self.known_only and not known and not _is_elementary(node.target):
             raise NotFunctional(f"{op} has no rule")
@@ -216,7 +240,17 @@ def _as_program(
                 new = image = copy.image = copy.graph.placeholder("image")
                 copy.active.add(new)
             else:
-                name = constant_name(str(spec.target), constants)
+                if spec.kind == InputKind.TOKEN:
+                    raise CaptureError(
+                        "the network checks its values while it runs, as torch.linalg.inv does for singular "
+                        "matrices, and a listing computes alone: inv_ex, solve_ex and the like check nothing"
+                    )
+                if not isinstance(tensors.get(spec.target), Tensor):
+                    raise CaptureError(
+                        f"the network holds {spec.target or node.name}, which is no tensor, and a listing has "
+                        "tensors only: make it in `forward`, or register it as a buffer"
+                    )
+                name = constant_name(str(spec.target).removeprefix(f"{WHERE}."), constants)
                 constants[name] = tensors[spec.target].detach()
                 new = copy.graph.create_node("get_attr", name, name=name)
             new.meta["val"] = node.meta["val"]
@@ -228,11 +262,11 @@ def _as_program(
             # Buffers that the network counts in are outputs too; they are no heads.
             values = {o.name: copy.value(o) for o in node.args[0] if isinstance(o, fx.Node)}
             wanted = list(exported.graph_signature.user_outputs)
-            named = heads_of(tree_unflatten(wanted, exported.call_spec.out_spec))
+            named = tree_unflatten(wanted, exported.call_spec.out_spec)
             heads = {name: values[output] for name, output in named.items() if output in values}
     if image is None or not heads:
-        raise CaptureError("the module must take one image batch and return logits")
-    name = choose_head(heads, head)
+        raise CaptureError("the module must take one image batch and return a tensor")
+    name = choose_head(heads, head, image.meta["val"].shape[0])
     return Program(copy.graph, constants, image, heads[name], head=name, heads=list(heads))
 
 

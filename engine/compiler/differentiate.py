@@ -11,20 +11,14 @@ from torch import Tensor, fx
 from torch._dispatch.python import enable_python_dispatcher
 
 from ..errors import CompileError
-from ..listing.layers import active_nodes, reached_nodes
-from ..listing.program import Program, aten, op_name, place
+from ..listing.layers import active_nodes
+from ..listing.program import Program, aten, op_name, place, source_line
 from ..rules import kinds
-from ..rules.pages import KINDS, VJPS, ops_of
-from ..rules.policies import GATES, Coverage
+from ..rules.pages import KINDS, VJPS
+from ..rules.policies import GATES
 from ..rules.resampling import INTERPOLATIONS
-
-# Calls that bend and are no activations: some weigh other values, some choose between them. A normalisation and a
-# pooling are no such calls: what they do is known by their names.
-PLAIN = ops_of(
-    kinds.SQUASH, kinds.SOFTMAX, kinds.ATTENTION, kinds.CLAMP, kinds.ELEMENTWISE, kinds.FLAT, kinds.CHOICE
-)
-# These return truth values and have no rule, hence no kind.
-COMPARISONS = frozenset({aten.gt, aten.ge, aten.lt, aten.le, aten.eq, aten.ne})
+from ..rules.spectra import COMPLEX_KINDS, COMPLEX_OPS
+from .coverage import detached
 
 # What a rule may write as an operator or a method of a tensor, and the op it stands for.
 OPERATORS = {
@@ -134,25 +128,16 @@ def _described(argument: Any) -> Any:
     return type(argument), str(argument)
 
 
-def coverage(program: Program) -> Coverage:
-    """Count the activation calls on the way from the image to the logits."""
-    found = Coverage()
-    reached = reached_nodes(program)
-    for node in program.needed([program.logits]):
-        if node in reached and (kind := KINDS.get(node.target)) in kinds.ACTIVATIONS:
-            counts = found.rectifiers if kind == kinds.RECTIFIER else found.smooth
-        elif _bends(node) and not reached.isdisjoint(node.all_input_nodes):
-            counts = found.plain
-        else:
-            continue
-        counts[op_name(node)] = counts.get(op_name(node), 0) + 1
-    return found
-
-
-def _bends(node: fx.Node) -> bool:
-    # Of two values a maximum chooses as `maximum` does; along an axis it is a pooling, and returns places too.
-    chooses = node.target in (aten.max, aten.min) and isinstance(node.meta["val"], Tensor)
-    return chooses or node.target in PLAIN | COMPARISONS
+def _refuse_cut(program: Program) -> None:
+    """Raise CompileError: no path is left from the image to the logits. Tells what cuts the last ones."""
+    cuts = detached(program)
+    if not cuts:
+        raise CompileError("the logits do not depend on the image")
+    listed = ", ".join(dict.fromkeys(f"{place(node)}{source_line(node)}" for node in cuts))
+    raise CompileError(
+        f"no gradient reaches the image: no_grad, inference_mode or detach at {listed} cuts the last path from "
+        "the logits. To freeze weights, switch them off (`weight.requires_grad = False`) and leave the values in"
+    )
 
 
 def differentiate(program: Program, gate: str, wanted: Iterable[fx.Node]) -> dict[fx.Node, fx.Node]:
@@ -165,7 +150,7 @@ def differentiate(program: Program, gate: str, wanted: Iterable[fx.Node]) -> dic
     path = _between(program, wanted)
     refuse_unknown(program, path)
     if program.logits not in path:
-        raise CompileError("the logits do not depend on the image")
+        _refuse_cut(program)
     recorder = Recorder(program, gate)
     pending: dict[fx.Node, list[Any]] = {node: [] for node in path}
     pending[program.logits].append(recorder.proxy(program.seed))  # type: ignore[arg-type]
@@ -184,6 +169,7 @@ def differentiate(program: Program, gate: str, wanted: Iterable[fx.Node]) -> dic
         values: Any = fx.map_arg((node.args, node.kwargs), recorder.proxy)  # type: ignore[arg-type]
         rule = VJPS[node.target]
         y = recorder.proxy(node)
+        _refuse_complex(node)
         try:
             if (kind := KINDS[node.target]) in kinds.ACTIVATIONS:
                 shares = GATES[gate](rule, kind, ct, y, *values[0], **values[1])
@@ -211,6 +197,17 @@ def refuse_unknown(program: Program, path: Iterable[fx.Node]) -> None:
         raise CompileError(
             f"no rule for {len(places)} op(s) as called here: {listed}. "
             "A rule is one function in engine/rules/; CONTRIBUTING.md shows how to add one."
+        )
+
+
+def _refuse_complex(node: fx.Node) -> None:
+    """Raise CompileError where a rule of real values meets complex ones."""
+    known = KINDS[node.target] in COMPLEX_KINDS or node.target in COMPLEX_OPS
+    values = [n.meta["val"] for n in (node, *node.all_input_nodes)]
+    if not known and any(isinstance(value, Tensor) and value.is_complex() for value in values):
+        raise CompileError(
+            f"aten.{op_name(node)} at {place(node)}{source_line(node)} is given complex values, and its rule is "
+            "for real ones: write it with torch.view_as_real, real and imaginary parts each for itself"
         )
 
 

@@ -1,48 +1,149 @@
 """What a network returns, and which part of it holds the logits."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, fx
-from torch.utils._pytree import tree_flatten_with_path
 
 from ..errors import CaptureError
+from ..listing.layers import reached_nodes
+from ..listing.program import Program, aten, op_name, place
+from ..rules import kinds
+from ..rules.pages import KINDS
 
 # What turns logits to probabilities at the end of a network.
-ENDINGS: dict[str, Callable[[Tensor], Tensor]] = {
-    "softmax": lambda logits: logits.softmax(1),
-    "log_softmax": lambda logits: logits.log_softmax(1),
-    "sigmoid": torch.sigmoid,
-}
+ENDINGS = ("softmax", "log_softmax", "sigmoid")
+# What may stand above it and leaves the numbers what they are.
+MOVING = (kinds.RESHAPE, kinds.IDENTITY)
 
 
-def head_of(output: Any, name: str) -> Tensor:
-    """The head called `name` among what a network returned."""
-    head: Tensor = heads_of(output)[name]
-    return head
+def heads_of(output: Any, name: str = "") -> dict[str, Tensor]:
+    """The tensors that a network returned, by name: the key of a dict, the field of a dataclass or a named tuple,
+    the place in a tuple; joined by dots where one lies in another. A bare tensor has no name."""
+    if isinstance(output, Tensor):
+        return {name: output}
+    if isinstance(output, Mapping):  # the ModelOutput of transformers is one too
+        parts = [(str(key), value) for key, value in output.items()]
+    elif is_dataclass(output) and not isinstance(output, type):
+        parts = [(field.name, getattr(output, field.name)) for field in fields(output)]
+    elif isinstance(output, tuple) and hasattr(output, "_fields"):
+        parts = list(zip(output._fields, output, strict=True))
+    elif isinstance(output, (tuple, list)):
+        parts = [(str(place), value) for place, value in enumerate(output)]
+    else:
+        return {}
+    found = dict[str, Tensor]()
+    for key, value in parts:
+        found |= heads_of(value, f"{name}.{key}" if name else key)
+    return found
 
 
-def heads_of(output: Any) -> dict[str, Any]:
-    """What a network returns, by name: the key of a dict, the field of a named tuple, the place in a tuple."""
-    leaves, _ = tree_flatten_with_path(output)
-    return {
-        ".".join(str(getattr(k, "key", getattr(k, "idx", getattr(k, "name", k)))) for k in path): leaf
-        for path, leaf in leaves
-    }
+def as_logits(output: Tensor) -> Tensor:
+    """An output as it is explained, [N, K] or [N, K, …]: one value for each image is one logit, and axes of length
+    one behind the classes say nothing."""
+    if output.ndim == 1:
+        return output[:, None]
+    return output.flatten(1) if output.ndim > 2 and all(length == 1 for length in output.shape[2:]) else output
 
 
-def choose_head(heads: dict[str, fx.Node], wanted: str | int | None) -> str:
-    """The name of the head that is wanted, or of the first. Raises CaptureError where it holds no logits."""
-    found = {name: list(node.meta["val"].shape) for name, node in heads.items()}
-    listed = ", ".join(f"{name or 'the output'} {shape}" for name, shape in found.items())
+def shape_logits(program: Program) -> None:
+    """Append what `as_logits` does to the listing."""
+    shape = program.logits.meta["val"].shape
+    if len(shape) == 1:
+        call: tuple[Any, tuple[Any, ...]] = (aten.unsqueeze, (program.logits, 1))
+    elif len(shape) > 2 and all(length == 1 for length in shape[2:]):
+        call = (aten.flatten, (program.logits, 1))
+    else:
+        return
+    node = program.graph.call_function(*call)
+    node.meta.update(program.logits.meta, val=as_logits(program.logits.meta["val"]))
+    program.logits = node
+
+
+def choose_head(heads: dict[str, fx.Node], wanted: str | int | None, images: Any) -> str:
+    """The name of the head that is wanted, or of the first. Raises CaptureError where it has no axis of images.
+
+    images: the length of the axis of images, a symbol.
+    """
+    found = {name: node.meta["val"] for name, node in heads.items()}
+    listed = ", ".join(f"{name or 'the output'} {_shape_text(value, images)}" for name, value in found.items())
     name = next(iter(heads)) if wanted is None else str(wanted)
     if name not in heads:
         raise CaptureError(f"no head is called {name!r}; the module returns {listed}")
-    if len(found[name]) != 2:
-        way = "" if len(heads) == 1 else f" Name another with head=...; the module returns {listed}."
-        raise CaptureError(
-            f"the module returns {found[name]}{f' as head {name!r}' if name else ''}, "
-            f"a classifier returns [N, classes].{way}"
-        )
+    value = found[name]
+    way = "" if len(heads) == 1 else f" Name another with head=...; the module returns {listed}."
+    told = f"the module returns {_shape_text(value, images)}{f' as head {name!r}' if name else ''}"
+    if value.ndim == 0 or str(value.shape[0]) != str(images):
+        raise CaptureError(f"{told}, where the first axis is not that of the images, N.{way}")
+    if not value.is_floating_point():
+        raise CaptureError(f"{told} of {value.dtype}, which has no gradient: return what it was made of.{way}")
     return name
+
+
+def _shape_text(value: Tensor, images: Any) -> str:
+    """`[N, 1000]`, with N for the images."""
+    return f"[{', '.join('N' if str(length) == str(images) else str(length) for length in value.shape)}]"
+
+
+class Ending:
+    """What a network does to its logits at the end: a softmax, log_softmax or sigmoid over the classes, and what
+    moves or scales the result."""
+
+    def __init__(self, calls: list[fx.Node], constants: dict[str, Tensor], scaled: bool) -> None:
+        self.calls, self.constants, self.scaled = calls, constants, scaled
+        self.name = op_name(calls[0])  # the first after the logits
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """The network's output, from the logits below the ending."""
+        source, value = self.calls[0].all_input_nodes[0], logits.reshape(self._shape(logits))
+        for node in self.calls:
+            given: dict[fx.Node, Any] = {source: value}
+            for other in node.all_input_nodes:
+                if other is not source:
+                    constant = other.op == "get_attr"
+                    given[other] = self.constants[str(other.target)] if constant else len(logits)
+            args: Any = fx.map_arg(node.args, given.__getitem__)
+            kwargs: Any = fx.map_arg(node.kwargs, given.__getitem__)
+            source, value = node, node.target(*args, **kwargs)  # type: ignore[operator]
+        return as_logits(value)
+
+    def _shape(self, logits: Tensor) -> list[int]:
+        """That of the value below, before `as_logits`."""
+        _, *rest = self.calls[0].all_input_nodes[0].meta["val"].shape
+        return [len(logits), *rest]
+
+
+def find_ending(program: Program) -> Ending | None:
+    """The ending of a network, through views, casts and scalings by constants; None where it has none."""
+    reached, calls, scaled = reached_nodes(program), list[fx.Node](), False
+    node = program.logits
+    while node.op == "call_function":
+        sources = [source for source in node.all_input_nodes if source in reached]
+        others = [source for source in node.all_input_nodes if source not in reached]
+        fixed = all(source.op == "get_attr" or source.target is aten.size for source in others)
+        if len(sources) != 1 or not fixed:
+            return None
+        calls.insert(0, node)
+        if op_name(node) in ENDINGS:
+            rank = node.meta["val"].ndim
+            over_classes = op_name(node) == "sigmoid" or (rank > 1 and int(node.args[1]) % rank == 1)  # type: ignore[arg-type]
+            return Ending(calls, program.constants, scaled) if over_classes else None
+        kind = KINDS.get(node.target)
+        if kind == kinds.PRODUCT:
+            scaled = True
+        elif kind not in MOVING:
+            return None
+        node = sources[0]
+    return None
+
+
+def below_ending(program: Program) -> fx.Node:
+    """What the ending is given. Raises CaptureError where there is none to look below."""
+    if program.ending is None:
+        raise CaptureError(
+            f"below_softmax=True, but {op_name(program.logits)} at {place(program.logits)} gives the output, "
+            "and no softmax, log_softmax or sigmoid over the classes: leave it out"
+        )
+    node: fx.Node = program.ending.calls[0].all_input_nodes[0]
+    return node

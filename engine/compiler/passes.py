@@ -14,7 +14,8 @@ from ..listing.program import Program, aten
 from ..methods import Method, choose_methods, gates_at_image, gates_of
 from ..rules.policies import Coverage
 from .capture import capture
-from .differentiate import Recorder, coverage, differentiate
+from .coverage import coverage
+from .differentiate import Recorder, differentiate
 from .fold_constants import evaluate_constants
 from .fold_norms import fold_batch_norm
 from .keep_float32 import keep_first_calls

@@ -174,7 +174,8 @@ class Studio:
                 top = int(logits[0].argmax())
                 explained = replace(question, target=top if question.target is None else question.target)
                 self._passes.get(_key(explained, photo), lambda: _arrays(maps))
-            return np.asarray(logits[0].float().softmax(0).numpy())
+            chances = explainer.probabilities(logits)
+            return np.asarray((logits if chances is None else chances)[0].float().numpy())
 
         return self._probabilities.get((photo.key, question.model, question.weights), make)
 

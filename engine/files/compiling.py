@@ -1,19 +1,21 @@
 """A network and an example in, an explainer out: the compiler, the file and the certificate, in this order."""
 
+import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..compiler.export import out_of_inference
-from ..compiler.heads import head_of
-from ..compiler.passes import compile_program
+from ..compiler.brought import Brought, bring
+from ..compiler.passes import Compiled, compile_program
+from ..listing.program import Program
 from ..pictures.geometry import Geometry
-from ..run.explainer import Explainer
+from ..run.explainer import OUTPUTS, Explainer
 from ..torchscript.lowering import lower
-from ..trust.certificate import certify, compare
+from ..trust.certificate import certify
+from ..trust.judgement import judge
 from .manifest import describe
 
 
@@ -28,10 +30,14 @@ def compile_model(
     source: dict[str, Any] | None = None,
     head: str | int | None = None,
     below_softmax: bool = False,
+    inputs: Mapping[str, Any] | None = None,
+    strict: bool = True,
+    outputs: str | None = None,
 ) -> Explainer:
-    """Compile a classifier into an explainer.
+    """Compile a network into an explainer.
 
-    module: in evaluation mode, [N, C, H, W] -> logits [N, K]; it is read, never changed.
+    module: in evaluation mode, [N, C, H, W] -> logits [N, K]; it is read, never changed. It may be inside of
+    DataParallel, torch.compile or AveragedModel, and may be an ExportedProgram whose batch is free.
     example: [N, C, H, W]; sets size and dtype.
     layers: "trunk", "all", or a list of names. methods: names, or None for all that apply.
     labels: K names, or None for the class numbers.
@@ -40,8 +46,17 @@ def compile_model(
     head: which output is explained, by key, field or place, where the network returns several; the first if None.
     below_softmax: explain what a final softmax, log_softmax or sigmoid is given. Probabilities mix the classes: a
     map for one of them is about the others too, so a network that ends in one is warned about.
+    inputs: fixed values for what `forward` takes beside the image, by name.
+    strict: refuse a file that deviates from its network by more than rounding does; see `trust.judgement`.
+    Without, the complaint is written into the manifest, `certificate.accepted`.
+    outputs: what they are: a "choice" of one class, "independent" yes and no for each, "values" as they are,
+    "dense" ones for every place, an "embedding". None tells it by their shape and by what the network ends in:
+    more than two axes are dense, a sigmoid is independent, a single one is a value, all else a choice.
     Raises CaptureError or CompileError where the network can't be exact, ValueError for wrong names.
     """
+    if outputs is not None and outputs not in OUTPUTS:
+        raise ValueError(f"outputs are {', '.join(OUTPUTS)}, not {outputs!r}")
+    network = bring(module, example, inputs)
     channels, height, width = example.shape[1:]
     if preprocess is None:
         preprocess = Geometry(
@@ -52,22 +67,59 @@ def compile_model(
             f"preprocess makes [{len(preprocess.mean)}, {preprocess.crop[0]}, {preprocess.crop[1]}], "
             f"the example is [{channels}, {height}, {width}]"
         )
-    module = out_of_inference(module)
-    compiled = compile_program(module, example, layers, methods, head, below_softmax)
+    compiled, scripted, certificate = _compiled(
+        network, example, layers, methods, (head, below_softmax), labels, preprocess
+    )
     program = compiled.program
     if program.ending and not below_softmax:
         warnings.warn(
-            f"{type(module).__name__} ends in {program.ending}, and its maps explain that; "
+            f"{network.title} ends in {program.ending.name}, and its maps explain that; "
             "compile_model(..., below_softmax=True) explains the logits below it",
             stacklevel=2,
         )
-    classes = int(compiled.program.logits.meta["val"].shape[1])
-    labels = [str(index) for index in range(classes)] if labels is None else list(labels)
-    if len(labels) != classes:
-        raise ValueError(f"{len(labels)} labels for {classes} logits")
-    scripted = lower(compiled, labels, preprocess)
-    manifest = describe(compiled, preprocess, source or {"name": type(module).__name__})
-    ending = program.ending if below_softmax else ""
-    original = compare(scripted, lambda x: head_of(module(x), program.head), ending)
-    manifest["certificate"] = certify(scripted) | {"original": original}
+    manifest = describe(
+        compiled, preprocess, source or {"name": network.title}, outputs or kind_of_outputs(program)
+    )
+    manifest["certificate"] = certificate | judge(scripted, compiled, network, certificate, strict)
     return Explainer(scripted, manifest)
+
+
+def _compiled(
+    network: Brought,
+    example: Tensor,
+    layers: str | Sequence[str],
+    methods: str | Sequence[str] | None,
+    logits: tuple[str | int | None, bool],
+    labels: Sequence[str] | None,
+    geometry: Geometry,
+) -> tuple[Compiled, torch.jit.ScriptModule, dict[str, Any]]:
+    """The program, the file's module and its certificate. Where all methods that apply are wanted, those that are
+    not numbers on this network are left out: a slope is infinite where their gate lets a value pass."""
+    absent: dict[str, str] = {}
+    while True:
+        compiled = compile_program(network, example, layers, methods, *logits)
+        compiled.absent.update(absent)
+        classes = int(compiled.program.logits.meta["val"].shape[1])
+        names = [str(index) for index in range(classes)] if labels is None else list(labels)
+        if len(names) != classes:
+            raise ValueError(f"{len(names)} labels for {classes} logits")
+        scripted = lower(compiled, names, geometry)
+        certificate = certify(scripted)
+        undefined = [name for name, deviation in certificate["methods"].items() if math.isnan(deviation)]
+        left = [name for name in certificate["methods"] if name not in undefined]
+        if not undefined or not left or methods is not None:
+            return compiled, scripted, certificate
+        reason = "it is not a number on this network: a slope on its way is infinite, as that of a root is at zero"
+        methods, absent = left, compiled.absent | dict.fromkeys(undefined, reason)
+
+
+def kind_of_outputs(program: Program) -> str:
+    """What the outputs of a network are, as far as the program tells: see `compile_model`."""
+    shape, ending = program.logits.meta["val"].shape, program.ending
+    if len(shape) > 2:
+        return "dense"
+    if ending and ending.name == "sigmoid":
+        return "independent"
+    if ending and ending.scaled and not program.below:
+        return "values"
+    return "values" if shape[1] == 1 else "choice"

@@ -37,7 +37,9 @@ MANIFEST = EXTRA.removeprefix("extra/")
 UNTOLD = {"weights": "given by the caller", "sha256": None, "licence": "unknown: given by the caller"}
 
 
-def describe(compiled: "Compiled", geometry: Geometry, source: dict[str, Any]) -> dict[str, Any]:
+def describe(
+    compiled: "Compiled", geometry: Geometry, source: dict[str, Any], outputs: str = "choice"
+) -> dict[str, Any]:
     """The manifest of a compiled network, without its certificate; docs/manifest.md tells what each key means."""
     coverage = compiled.coverage
     return {
@@ -50,7 +52,10 @@ def describe(compiled: "Compiled", geometry: Geometry, source: dict[str, Any]) -
         "geometry": geometry.as_dict(),
         "head": compiled.program.head,
         "heads": compiled.program.heads,
-        "ending": compiled.program.ending,
+        "ending": compiled.program.ending.name if compiled.program.ending else "",
+        "below_softmax": compiled.program.below,
+        "outputs": outputs,
+        "output": [int(length) for length in compiled.program.logits.meta["val"].shape[1:]],
         "classes": int(compiled.program.logits.meta["val"].shape[1]),
         "layers": [
             {"name": layer.name, "aliases": list(layer.aliases), "shape": list(layer.shape)}
@@ -68,6 +73,7 @@ def describe(compiled: "Compiled", geometry: Geometry, source: dict[str, Any]) -
             "rectifiers": coverage.rectifiers,
             "smooth": coverage.smooth,
             "plain": coverage.plain,
+            "detached": list(coverage.detached),
         },
         "folded": compiled.folded,
     }

@@ -8,6 +8,9 @@ from torch import Tensor
 from ..run.explainer import Explainer
 from ..trust.certificate import certify, question
 
+# What was measured of the network before, which is not here any more.
+JUDGED = ("original", "allowed", "accepted")
+
 
 def in_precision(explainer: Explainer, dtype: torch.dtype) -> Explainer:
     """Convert an explainer, which is used up by it, and measure its maps against those of before.
@@ -26,12 +29,8 @@ def in_precision(explainer: Explainer, dtype: torch.dtype) -> Explainer:
     moved = Explainer(explainer.module, manifest)
     found = _maps(moved, x, seed.to(dtype))
     cosine = {m: round(min(_cosines(found[m], exact[m])), 4) for m in exact}
-    original = manifest["certificate"]["original"]
-    manifest["certificate"] = certify(explainer.module) | {
-        "original": original,
-        "compiled_in": before,
-        "cosine": cosine,
-    }
+    judged = {key: manifest["certificate"][key] for key in JUDGED if key in manifest["certificate"]}
+    manifest["certificate"] = certify(explainer.module) | judged | {"compiled_in": before, "cosine": cosine}
     return moved
 
 

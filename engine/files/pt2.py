@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.export import Dim, ExportedProgram
 
-from ..compiler.export import MAX_BATCH, out_of_inference
+from ..compiler.export import MAX_BATCH
 from ..compiler.passes import Compiled, compile_program
 from ..listing.program import Program, aten
 from ..methods import METHODS, Method
@@ -58,14 +58,12 @@ def export_program(
     The rest, with the options `head` and `below_softmax`, is as in `compile_model`, which says what is raised too.
     """
     with torch.inference_mode(False), torch.no_grad():
-        compiled = compile_program(
-            out_of_inference(module), example, layers_for(method, layer), [method], **options
-        )
+        compiled = compile_program(module, example, layers_for(method, layer), [method], **options)
         explained = OneQuestion(
             compiled, METHODS[method], layer_index(compiled, METHODS[method], layer), example.shape[2:]
         )
         image = torch.zeros(2, *example.shape[1:], dtype=example.dtype, device=example.device)
-        seed = image.new_zeros(2, int(compiled.program.logits.meta["val"].shape[1]))
+        seed = image.new_zeros(2, *map(int, compiled.program.logits.meta["val"].shape[1:]))
         batch = {0: Dim("batch", min=1, max=MAX_BATCH)}
         program = torch.export.export(explained.eval(), (image, seed), dynamic_shapes=(batch, batch), strict=False)
     program.example_inputs = None  # a file would carry them, and the paths of this machine's sources

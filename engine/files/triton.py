@@ -105,7 +105,7 @@ input [
 ]
 output [
   # the logits
-  {{ name: "OUTPUT__0" data_type: {type} dims: [{manifest["classes"]}] label_filename: "{LABELS}" }},
+  {{ name: "OUTPUT__0" data_type: {type} dims: {manifest["output"]} label_filename: "{LABELS}" }},
   # the map, as it is: scaling it is the client's choice
   {{ name: "OUTPUT__1" data_type: {type} dims: {list(map)} }}
 ]

@@ -137,6 +137,7 @@ def _maps(path: Sequence[fx.Node]) -> dict[fx.Node, Axes]:
         node: axes[node]
         for node in path[1:]
         if isinstance(node.meta["val"], Tensor)
+        and node.meta["val"].is_floating_point()  # a complex value has no sign
         and node in read
         and recipe(axes[node])
         and prod(map_shape(axes[node])[1:]) > 1
@@ -178,7 +179,9 @@ def _reads_pixels(node: fx.Node, user: fx.Node, axes: dict[fx.Node, Axes], read:
 
 def _is_value(node: fx.Node) -> bool:
     value = node.meta["val"]
-    return value.is_floating_point() if isinstance(value, Tensor) else isinstance(value, (tuple, list))
+    if isinstance(value, Tensor):
+        return value.is_floating_point() or value.is_complex()
+    return isinstance(value, (tuple, list))
 
 
 def _module_stack(node: fx.Node) -> list[tuple[str, str]]:

@@ -1,9 +1,11 @@
 """The explicit listing: what a compiled network computes, one functional ATen call per line."""
 
 import operator
+import re
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ from ..errors import ProgramError
 from .names import reserved
 
 aten = torch.ops.aten
+_TORCH = str(Path(torch.__file__).parent)
 
 INTEGER_OPS = {operator.mul: "*", operator.add: "+", operator.sub: "-", operator.floordiv: "//"}
 
@@ -54,7 +57,8 @@ class Program:
     image_cotangents: dict[str, fx.Node] = field(default_factory=dict)  # gate -> at the image
     head: str = ""  # which of the network's outputs the logits are, and all that it has
     heads: list[str] = field(default_factory=list)
-    ending: str = ""  # "softmax" where the network ends in one
+    ending: Any = None  # what the network does to its logits at the end, see `compiler.heads`
+    below: bool = False  # are the logits those below the ending?
     stem: set[fx.Node] = field(default_factory=set)  # the calls that stay in float32 where others are rounded
     results: dict[Any, Any] = field(default_factory=dict)  # memo: what a call on such shapes returns
 
@@ -68,6 +72,11 @@ class Program:
                 marked.add(node)
                 pending.extend(node.all_input_nodes)
         return [node for node in self.graph.nodes if node in marked]
+
+    def precisions(self) -> set[torch.dtype]:
+        """The precisions that the forward half computes in."""
+        values = [node.meta["val"] for node in self.needed([self.logits])]
+        return {value.dtype for value in values if isinstance(value, Tensor) and value.is_floating_point()}
 
     def asked(self) -> list[fx.Node]:
         """Every value that can be asked for: logits, primals, cotangents."""
@@ -251,3 +260,10 @@ def place(node: fx.Node) -> str:
     """The module that a call stands in, for error messages."""
     stack = list((node.meta.get("nn_module_stack") or {}).values())
     return str(stack[-1][0] if stack else "") or "the top level"
+
+
+def source_line(node: fx.Node) -> str:
+    """The line of the network's own source that a call stands in: " (net.py, line 12)"; empty where unknown."""
+    lines = re.findall(r'File "([^"]+)", line (\d+)', str(node.meta.get("stack_trace") or ""))
+    own = [line for line in lines if not line[0].startswith(_TORCH)]
+    return f" ({Path(own[-1][0]).name}, line {own[-1][1]})" if own else ""

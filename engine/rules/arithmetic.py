@@ -1,9 +1,10 @@
 """The rules of arithmetic: sums, products, powers, and what reduces an axis. See `registry` for what a rule is."""
 
 import math
+from typing import Any
 
 from . import kinds
-from .registry import aten, defvjp, scalar, unbroadcast
+from .registry import aten, conj, defvjp, scalar, unbroadcast
 
 
 @defvjp(aten.add, kind=kinds.SUM)
@@ -21,14 +22,14 @@ def sub_vjp(ct, y, self, other, alpha=1):
 @defvjp(aten.mul, kind=kinds.PRODUCT)
 def mul_vjp(ct, y, self, other):
     """Each factor gets the other."""
-    return unbroadcast(ct * other, self), unbroadcast(ct * self, other)
+    return unbroadcast(ct * conj(other), self), unbroadcast(ct * conj(self), other)
 
 
 @defvjp(aten.div, kind=kinds.PRODUCT)
 def div_vjp(ct, y, self, other):
     """1 / b to the left, -y / b to the right."""
-    left = ct / other
-    return unbroadcast(left, self), unbroadcast(left * y * -1, other)
+    left = ct / conj(other)
+    return unbroadcast(left, self), unbroadcast(left * conj(y) * -1, other)
 
 
 @defvjp(aten.addcmul, kind=kinds.PRODUCT)
@@ -36,6 +37,19 @@ def addcmul_vjp(ct, y, self, tensor1, tensor2, value=1):
     """As a sum and a product."""
     first, second = mul_vjp(ct if value == 1 else ct * value, y, tensor1, tensor2)
     return unbroadcast(ct, self), first, second
+
+
+@defvjp(aten.atan2, kind=kinds.ELEMENTWISE)
+def atan2_vjp(ct, y, self, other):
+    """The angle of the point (other, self): other / r² to self, -self / r² to other."""
+    share = ct / (self * self + other * other)
+    return unbroadcast(share * other, self), unbroadcast(share * self * -1, other)
+
+
+@defvjp(aten.hypot, kind=kinds.ELEMENTWISE)
+def hypot_vjp(ct, y, self, other):
+    """Of the length of (self, other): the direction."""
+    return unbroadcast(ct * self / y, self), unbroadcast(ct * other / y, other)
 
 
 @defvjp(aten.mean, kind=kinds.REDUCTION)
@@ -64,6 +78,17 @@ def var_vjp(ct, y, self, dim=None, unbiased=True, keepdim=False, correction=None
     return (centred * _with_dims(ct, self, dims) * (2 / count),)
 
 
+@defvjp(aten.var_mean, kind=kinds.REDUCTION)
+def var_mean_vjp(ct, y, self, dim=None, unbiased=True, keepdim=False, correction=None):
+    """As a variance and a mean, those of the two that somebody reads."""
+    shares: list[Any] = []
+    if ct[0] is not None:
+        shares += var_vjp(ct[0], y[0], self, dim, unbiased, keepdim, correction)
+    if ct[1] is not None:
+        shares += mean_vjp(ct[1], y[1], self, [dim] if isinstance(dim, int) else dim, keepdim)
+    return (shares[0] + shares[1] if len(shares) > 1 else shares[0],)
+
+
 @defvjp(aten.std, kind=kinds.REDUCTION)
 def std_vjp(ct, y, self, dim=None, unbiased=True, keepdim=False, correction=None):
     """As the variance, / (2 y); zero where all are equal."""
@@ -88,8 +113,19 @@ def rsub_vjp(ct, y, self, other, alpha=1):
 
 
 scalar(aten.sin, lambda ct, y, x: ct * aten.cos(x))
+scalar(aten.tan, lambda ct, y, x: ct * (y * y + 1))
+scalar(aten.asin, lambda ct, y, x: ct * aten.rsqrt(x * x * -1 + 1))
+scalar(aten.acos, lambda ct, y, x: ct * aten.rsqrt(x * x * -1 + 1) * -1)
+scalar(aten.sinh, lambda ct, y, x: ct * aten.cosh(x))
+scalar(aten.cosh, lambda ct, y, x: ct * aten.sinh(x))
+scalar(aten.asinh, lambda ct, y, x: ct * aten.rsqrt(x * x + 1))
+scalar(aten.exp2, lambda ct, y, x: ct * y * math.log(2))
+scalar(aten.expm1, lambda ct, y, x: ct * (y + 1))
+scalar(aten.log2, lambda ct, y, x: ct / (x * math.log(2)))
+scalar(aten.log10, lambda ct, y, x: ct / (x * math.log(10)))
 scalar(aten.cos, lambda ct, y, x: ct * aten.sin(x) * -1)
 scalar(aten.atan, lambda ct, y, x: ct / (x * x + 1))
+scalar(aten.erfc, lambda ct, y, x: ct * aten.exp(x * x * -1) * (-2 / math.sqrt(math.pi)))
 scalar(aten.erf, lambda ct, y, x: ct * aten.exp(x * x * -1) * (2 / math.sqrt(math.pi)))  # 2 / sqrt(π) e^(-x²)
 
 
@@ -101,10 +137,14 @@ def cumsum_vjp(ct, y, self, dim, dtype=None):
 
 @defvjp(aten.pow, kind=kinds.ELEMENTWISE)
 def pow_vjp(ct, y, self, exponent):
-    """n x^(n-1), for a number n."""
-    if not isinstance(exponent, (int, float)):
-        raise NotImplementedError("a power that is a tensor")
-    return (ct * aten.pow(self, exponent - 1) * exponent,)
+    """n x^(n-1) to the base, x^n log x to an exponent that is a value; zero where autograd has it so, at x = 0."""
+    if not hasattr(exponent, "shape"):
+        return (ct * aten.pow(self, exponent - 1) * exponent,) if exponent else (aten.zeros_like(self),)
+    if not hasattr(self, "shape"):
+        return (ct * y * math.log(self),) if self else (aten.zeros_like(exponent),)
+    base = aten.where(aten.eq(exponent, 0), 0, ct * aten.pow(self, exponent - 1) * exponent)
+    power = aten.where(aten.eq(self, 0), 0, ct * y * aten.log(self))
+    return unbroadcast(base, self), unbroadcast(power, exponent)
 
 
 @defvjp(aten.clamp, kind=kinds.CLAMP)
@@ -130,11 +170,41 @@ def clamp_max_vjp(ct, y, self, max):
 
 @defvjp(aten.linalg_vector_norm, kind=kinds.REDUCTION)
 def vector_norm_vjp(ct, y, self, ord=2, dim=None, keepdim=False, dtype=None):
-    """x / ‖x‖, zero where the norm is."""
-    if ord != 2 or dim is None:
-        raise NotImplementedError(f"the {ord}-norm over {'everything' if dim is None else dim}")
-    share = _with_dims(ct / aten.clamp_min(y, 1e-300) * (y > 0), self, dim)
-    return (self * share,)
+    """x / ‖x‖, zero where the norm is; of the p-norm sgn(x) |x|^(p-1) / ‖x‖^(p-1); ∞: to the largest."""
+    _one_image(dim, "a norm")
+    dim = [dim] if isinstance(dim, int) else list(dim)
+    if ord == math.inf:
+        return (amax_vjp(ct, y, aten.abs(self), dim, keepdim)[0] * aten.sgn(self),)
+    if ord <= 0 or ord == -math.inf:
+        raise NotImplementedError(f"the {ord}-norm")
+    if ord == 1:
+        return (_with_dims(ct, self, dim) * aten.sgn(self),)
+    share = _with_dims(ct / aten.pow(aten.clamp_min(y, 1e-300), ord - 1) * (y > 0), self, dim)
+    along = self if ord == 2 else aten.sgn(self) * aten.pow(aten.abs(self), ord - 1)
+    return (along * share,)
+
+
+@defvjp(aten.logsumexp, kind=kinds.REDUCTION)
+def logsumexp_vjp(ct, y, self, dim, keepdim=False):
+    """The softmax: e^(x - y)."""
+    _one_image(dim, "a logsumexp")
+    dim = [dim] if isinstance(dim, int) else list(dim)
+    return (_with_dims(ct, self, dim) * aten.exp(self - _with_dims(y, self, dim)),)
+
+
+@defvjp(aten.prod, kind=kinds.REDUCTION)
+def prod_vjp(ct, y, self, dim=None, keepdim=False, dtype=None):
+    """To each the product of all others, multiplied up from both sides: a zero divides nothing."""
+    _one_image(dim, "a product")
+    before = _product_before(self, dim)
+    after = aten.flip(_product_before(aten.flip(self, [dim]), dim), [dim])
+    return (_with_dims(ct, self, [dim]) * before * after,)
+
+
+def _product_before(x, dim):
+    """The product of all that come before each element along an axis."""
+    shifted = aten.narrow(x, dim, 0, x.shape[dim] - 1)
+    return aten.cumprod(aten.cat([aten.ones_like(aten.narrow(x, dim, 0, 1)), shifted], dim), dim)
 
 
 @defvjp(aten.amax, aten.amin, kind=kinds.EXTREME)

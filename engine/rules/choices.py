@@ -7,7 +7,8 @@ from .registry import aten, defvjp, scalar, unbroadcast
 @defvjp(aten.where, kind=kinds.CHOICE)
 def where_vjp(ct, y, condition, self, other):
     """To the side that was chosen."""
-    return None, unbroadcast(aten.where(condition, ct, 0), self), unbroadcast(aten.where(condition, 0, ct), other)
+    sides = (aten.where(condition, ct, 0), self), (aten.where(condition, 0, ct), other)
+    return None, *(unbroadcast(share, side) for share, side in sides if hasattr(side, "shape"))
 
 
 @defvjp(aten.maximum, kind=kinds.CHOICE)
@@ -52,10 +53,41 @@ def topk_vjp(ct, y, self, k, dim=-1, largest=True, sorted=True):
     return _to_the_chosen(ct, y, self, dim, True)
 
 
+@defvjp(aten.median, aten.nanmedian, kind=kinds.EXTREME)
+def median_vjp(ct, y, self, dim=None, keepdim=False):
+    """To the element that is in the middle."""
+    return _to_the_chosen(ct, y, self, dim, keepdim)
+
+
+@defvjp(aten.mode, kind=kinds.EXTREME)
+def mode_vjp(ct, y, self, dim=-1, keepdim=False):
+    """To the last of those that are most frequent."""
+    return _to_the_chosen(ct, y, self, dim, keepdim)
+
+
+@defvjp(aten.kthvalue, kind=kinds.EXTREME)
+def kthvalue_vjp(ct, y, self, k, dim=-1, keepdim=False):
+    """To the element of that rank."""
+    return _to_the_chosen(ct, y, self, dim, keepdim)
+
+
+@defvjp(aten.cummax, aten.cummin, kind=kinds.CUMULATION)
+def cummax_vjp(ct, y, self, dim):
+    """Added up where the extreme so far was."""
+    return (aten.scatter_add(aten.zeros_like(self), dim, y[1], ct[0]),)
+
+
+@defvjp(aten.masked_fill, kind=kinds.CHOICE)
+def masked_fill_vjp(ct, y, self, mask, value):
+    """To what was not filled; to a value that is none, what was."""
+    filled = unbroadcast(aten.where(mask, ct, 0), value) if hasattr(value, "shape") else None
+    return unbroadcast(aten.where(mask, 0, ct), self), None, filled
+
+
 scalar(aten.abs, lambda ct, y, x: ct * aten.sgn(x))
 
 
-@defvjp(aten.sign, aten.floor, aten.round, kind=kinds.FLAT)
+@defvjp(aten.sign, aten.sgn, aten.floor, aten.ceil, aten.round, aten.trunc, kind=kinds.FLAT)
 def flat_vjp(ct, y, self):
     """Zero: flat wherever there is a slope."""
     return (aten.zeros_like(self),)
@@ -65,6 +97,19 @@ def flat_vjp(ct, y, self):
 def gather_vjp(ct, y, self, dim, index, sparse_grad=False):
     """Added up where it was read."""
     return aten.scatter_add(aten.zeros_like(self), dim, index, ct), None
+
+
+@defvjp(aten.scatter, kind=kinds.REORDER)
+def scatter_vjp(ct, y, self, dim, index, src):
+    """What was written over gets nothing; what was written, of values, reads its place."""
+    kept = aten.scatter(ct, dim, index, 0)
+    return (kept, None, aten.gather(ct, dim, index)) if hasattr(src, "shape") else (kept, None)
+
+
+@defvjp(aten.scatter_add, kind=kinds.REORDER)
+def scatter_add_vjp(ct, y, self, dim, index, src):
+    """Unchanged, and read where it was added."""
+    return ct, None, aten.gather(ct, dim, index)
 
 
 @defvjp(aten.index_select, kind=kinds.REORDER)

@@ -31,6 +31,7 @@ CUMULATION = "cumulation"  # running sums along an axis
 
 # What moves values and computes nothing new, or weighs neighbours by their places alone.
 RESAMPLING = "resampling"  # another grid of pixels: interpolation, pixels to channels, patches
+SPECTRUM = "spectrum"  # Fourier transforms, and what makes complex values of real ones or back
 RESHAPE = "reshape"  # the same numbers in the same order, other axes
 PERMUTE = "permute"  # the axes in another order
 CUT = "cut"  # a part along an axis, or all parts

@@ -33,6 +33,15 @@ def conv2d_vjp(ct, y, input, weight, bias=None, stride=(1,), padding=(0,), dilat
     return out, None, None
 
 
+@defvjp(aten.conv_transpose1d, aten.conv_transpose3d, kind=kinds.CONVOLUTION)
+def conv_transpose_vjp(
+    ct, y, input, weight, bias=None, stride=(1,), padding=(0,), output_padding=(0,), groups=1, dilation=(1,)
+):
+    """As conv_transpose2d."""
+    convolution = aten.conv1d if len(input.shape) == 3 else aten.conv3d
+    return convolution(ct, weight, None, stride, padding, dilation, groups), None, None
+
+
 @defvjp(aten.conv_transpose2d, kind=kinds.CONVOLUTION)
 def conv_transpose2d_vjp(
     ct, y, input, weight, bias=None, stride=(1,), padding=(0,), output_padding=(0,), groups=1, dilation=(1,)

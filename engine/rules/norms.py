@@ -1,5 +1,7 @@
 """The rules of normalisations, in evaluation. See `registry` for what a rule is."""
 
+import torch
+
 from . import kinds
 from .registry import aten, defvjp
 
@@ -19,6 +21,16 @@ def native_layer_norm_vjp(ct, y, input, normalized_shape, weight, bias, eps):
     only_input = [True, False, False]
     grads = aten.native_layer_norm_backward(ct[0], input, normalized_shape, y[1], y[2], weight, bias, only_input)
     return grads[0], None, None
+
+
+@defvjp(aten.rms_norm, kind=kinds.NORM)
+def rms_norm_vjp(ct, y, input, normalized_shape, weight=None, eps=None):
+    """As LayerNorm without the mean. Without an eps, torch takes the smallest step of the precision."""
+    axes = list(range(-len(normalized_shape), 0))
+    eps = torch.finfo(input.dtype).eps if eps is None else eps
+    scale = aten.rsqrt(aten.mean(input * input, axes, True) + eps)
+    ct, value = ct if weight is None else ct * weight, input * scale
+    return (ct - value * aten.mean(ct * value, axes, True)) * scale, None
 
 
 @defvjp(aten.group_norm, kind=kinds.NORM)

@@ -46,12 +46,14 @@ class Coverage:
 
     `rectifiers` (ReLU, ReLU6) and `smooth` activations (SiLU, GELU, Hardswish, …) are gated. `plain` calls bend
     and are no activations: sigmoid, softmax and tanh weigh other values, where, maximum and comparisons choose
-    between values. They keep their derivative under every gate.
+    between values. They keep their derivative under every gate. `detached` says where the network's author took
+    values out of the gradient, by `detach` or `no_grad`: nothing flows back there, under any gate.
     """
 
     rectifiers: dict[str, int] = field(default_factory=dict)
     smooth: dict[str, int] = field(default_factory=dict)
     plain: dict[str, int] = field(default_factory=dict)
+    detached: tuple[str, ...] = ()  # where the network itself takes values out of the gradient
 
     @property
     def gated(self) -> int:
@@ -69,4 +71,5 @@ class Coverage:
     @property
     def _kept(self) -> str:
         calls = sum(self.plain.values())
-        return f"; {calls} {'/'.join(self.plain)} calls keep their derivative" if calls else ""
+        kept = f"; {calls} {'/'.join(self.plain)} calls keep their derivative" if calls else ""
+        return kept + (f"; detached by the network itself: {', '.join(self.detached)}" if self.detached else "")

@@ -63,6 +63,8 @@ def unbroadcast(ct, x):
     """Sum `ct` over the axes along which `x` was broadcast; None for a plain number."""
     if not hasattr(x, "shape"):
         return None
+    if is_complex(ct) and not is_complex(x):
+        ct = aten.select(aten.view_as_real(ct), -1, 0)  # a real value has no imaginary part to move
     extra = len(ct.shape) - len(x.shape)
     stretched = [
         axis
@@ -73,6 +75,16 @@ def unbroadcast(ct, x):
         return ct
     summed = aten.sum(ct, stretched, True)
     return aten.reshape(summed, x.shape) if extra else summed
+
+
+def conj(x):
+    """The complex conjugate; a real value, or a number, is its own."""
+    return aten.conj_physical(x) if is_complex(x) else x
+
+
+def is_complex(x):
+    """Is this a tensor of complex numbers?"""
+    return hasattr(x, "dtype") and x.dtype.is_complex
 
 
 def _is_one(length):

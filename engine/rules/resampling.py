@@ -7,16 +7,14 @@ from . import kinds
 from .registry import aten, defvjp
 
 
-@defvjp(aten.upsample_nearest2d, kind=kinds.RESAMPLING)
-def upsample_nearest_vjp(ct, y, input, output_size, scale_factors):
-    """Each pixel gets the sum over its copies."""
-    return (aten.upsample_nearest2d_backward(ct, *_sizes(input, y), *_factors(scale_factors)),)
+def _nearest(backward):
+    """The rule of repeating pixels, whose adjoint is `backward`."""
 
+    def nearest_vjp(ct, y, input, output_size, scale_factors):
+        """Each pixel gets the sum over its copies."""
+        return (backward(ct, *_sizes(input, y), *_factors(scale_factors, input)),)
 
-@defvjp(aten._upsample_nearest_exact2d, kind=kinds.RESAMPLING)
-def upsample_nearest_exact_vjp(ct, y, input, output_size, scale_factors):
-    """Each pixel gets the sum over its copies."""
-    return (aten._upsample_nearest_exact2d_backward(ct, *_sizes(input, y), *_factors(scale_factors)),)
+    return nearest_vjp
 
 
 def _adjoint(backward):
@@ -24,19 +22,47 @@ def _adjoint(backward):
 
     def interpolation_vjp(ct, y, input, output_size, align_corners, scale_factors):
         """Each pixel gets what it was weighed with."""
-        return (backward(ct, *_sizes(input, y), align_corners, *_factors(scale_factors)),)
+        return (backward(ct, *_sizes(input, y), align_corners, *_factors(scale_factors, input)),)
 
     return interpolation_vjp
 
 
+COPIES = {
+    aten.upsample_nearest1d: aten.upsample_nearest1d_backward,
+    aten.upsample_nearest2d: aten.upsample_nearest2d_backward,
+    aten.upsample_nearest3d: aten.upsample_nearest3d_backward,
+    aten._upsample_nearest_exact1d: aten._upsample_nearest_exact1d_backward,
+    aten._upsample_nearest_exact2d: aten._upsample_nearest_exact2d_backward,
+    aten._upsample_nearest_exact3d: aten._upsample_nearest_exact3d_backward,
+}
 INTERPOLATIONS = {
+    aten.upsample_linear1d: aten.upsample_linear1d_backward,
     aten.upsample_bilinear2d: aten.upsample_bilinear2d_backward,
+    aten.upsample_trilinear3d: aten.upsample_trilinear3d_backward,
     aten.upsample_bicubic2d: aten.upsample_bicubic2d_backward,
     aten._upsample_bilinear2d_aa: aten._upsample_bilinear2d_aa_backward,
     aten._upsample_bicubic2d_aa: aten._upsample_bicubic2d_aa_backward,
 }
+for copying, backward in COPIES.items():
+    defvjp(copying, kind=kinds.RESAMPLING)(_nearest(backward))
 for interpolation, backward in INTERPOLATIONS.items():
     defvjp(interpolation, kind=kinds.RESAMPLING)(_adjoint(backward))
+
+
+@defvjp(aten.grid_sampler_2d, kind=kinds.RESAMPLING)
+def grid_sampler_2d_vjp(ct, y, input, grid, interpolation_mode, padding_mode, align_corners):
+    """What each pixel was weighed with, and the slope of the image along the grid. Jaderberg et al. 2015."""
+    how = (interpolation_mode, padding_mode, align_corners)
+    grads = aten.grid_sampler_2d_backward(ct, input, grid, *how, [True, True])
+    return grads[0], grads[1]
+
+
+@defvjp(aten.grid_sampler_3d, kind=kinds.RESAMPLING)
+def grid_sampler_3d_vjp(ct, y, input, grid, interpolation_mode, padding_mode, align_corners):
+    """As grid_sampler_2d."""
+    how = (interpolation_mode, padding_mode, align_corners)
+    grads = aten.grid_sampler_3d_backward(ct, input, grid, *how, [True, True])
+    return grads[0], grads[1]
 
 
 @defvjp(aten.channel_shuffle, kind=kinds.REORDER)
@@ -69,10 +95,16 @@ def col2im_vjp(ct, y, self, output_size, kernel_size, dilation, padding, stride)
     return (aten.im2col(ct, kernel_size, dilation, padding, stride),)
 
 
+@defvjp(aten.unfold, kind=kinds.RESAMPLING)
+def unfold_vjp(ct, y, self, dimension, size, step):
+    """The windows added up where they were cut."""
+    return (aten.unfold_backward(ct, self.shape, dimension, size, step),)
+
+
 def _sizes(x, y):
     """The output's height and width, and the input's shape."""
     return list(y.shape[2:]), list(x.shape)
 
 
-def _factors(scale_factors):
-    return scale_factors or (None, None)
+def _factors(scale_factors, x):
+    return scale_factors or [None] * (len(x.shape) - 2)

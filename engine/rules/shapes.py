@@ -4,7 +4,7 @@ See `registry` for what a rule is.
 """
 
 from . import kinds
-from .registry import aten, defvjp, unbroadcast
+from .registry import aten, defvjp, is_complex, unbroadcast
 
 
 @defvjp(aten.reshape, aten.view, aten.flatten, aten.unflatten, aten.squeeze, aten.unsqueeze, kind=kinds.RESHAPE)
@@ -114,12 +114,24 @@ def constant_pad_vjp(ct, y, self, pad, value=0):
     return (ct,)
 
 
+_MIRRORS = {
+    "reflect": (
+        aten.reflection_pad1d_backward, aten.reflection_pad2d_backward, aten.reflection_pad3d_backward,
+    ),
+    "replicate": (
+        aten.replication_pad1d_backward, aten.replication_pad2d_backward, aten.replication_pad3d_backward,
+    ),
+}  # fmt: skip
+
+
 @defvjp(aten.pad, kind=kinds.PAD)
 def pad_vjp(ct, y, self, pad, mode="constant", value=None):
     """As constant_pad_nd, or back to the pixels that were mirrored or repeated."""
-    backwards = {"reflect": aten.reflection_pad2d_backward, "replicate": aten.replication_pad2d_backward}
-    if mode in backwards and len(pad) == 4 and len(self.shape) == 4:
-        return (backwards[mode](ct, self, pad),)
+    axes = len(pad) // 2
+    if mode in _MIRRORS and len(self.shape) == axes + 2:
+        return (_MIRRORS[mode][axes - 1](ct, self, pad),)
+    if mode == "circular":
+        return (_wrapped(ct, self, pad),)
     if mode != "constant":
         raise NotImplementedError(f"padding {list(pad)} in mode {mode!r}")
     return constant_pad_vjp(ct, y, self, pad)
@@ -168,7 +180,9 @@ def repeat_interleave_vjp(ct, y, self, repeats, dim=None, output_size=None):
 
 @defvjp(aten._to_copy, aten.to, kind=kinds.IDENTITY)
 def to_vjp(ct, y, self, dtype=None, *others, **options):
-    """In the precision that it had."""
+    """In the precision that it had; a real value that became complex has no imaginary part to move."""
+    if is_complex(ct) and not is_complex(self):
+        ct = aten.select(aten.view_as_real(ct), -1, 0)
     return (aten.to(ct, self.dtype),)
 
 
@@ -176,6 +190,22 @@ def to_vjp(ct, y, self, dtype=None, *others, **options):
 def type_as_vjp(ct, y, self, other):
     """In the precision that it had."""
     return aten.type_as(ct, self), None
+
+
+def _wrapped(ct, x, pad):
+    """The adjoint of padding by what lies at the other end: each margin added where it was read, axis by axis."""
+    for place, (before, after) in enumerate(zip(pad[::2], pad[1::2], strict=True), start=1):
+        axis, length = len(x.shape) - place, x.shape[-place]
+        if min(before, after) < 0 or not isinstance(length, int):
+            raise NotImplementedError(f"padding {list(pad)} in mode 'circular'")
+        body, inner = aten.narrow(ct, axis, before, length), [0] * (2 * (place - 1))
+        if before:
+            body = body + aten.constant_pad_nd(aten.narrow(ct, axis, 0, before), [*inner, length - before, 0])
+        if after:
+            end = aten.narrow(ct, axis, before + length, after)
+            body = body + aten.constant_pad_nd(end, [*inner, 0, length - after])
+        ct = body
+    return ct
 
 
 def _summed_copies(ct, split, repeats):

@@ -3,16 +3,18 @@
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
 from torch import Tensor
 
 from ..methods import Place
 from ..pictures.geometry import Geometry
-from ..text import nearest
 from ..torchscript.overlay import check_overlay
+from .names import index_of_class, index_of_layer
 from .onednn import packed
+from .outputs import OUTPUTS as OUTPUTS
+from .outputs import Answer, probabilities, ranked
 
 Setting = tuple[torch.device, torch.dtype, int, int]  # where, in which precision, with how many threads, images
 MAX_LAYOUTS = 16  # settings that kernels are laid out for; one more takes those of the nearest
@@ -22,7 +24,8 @@ class Explainer:
     """A classifier that explains itself, freshly compiled or loaded: the same questions either way.
 
     x: [N, C, H, W], preprocessed. seed: [N, K], the cotangent of the logits: a one-hot for a class, +1 and -1
-    for a contrast, anything linear. Answers are raw: scaling to 0..1 is the caller's choice.
+    for a contrast, anything linear, of any type of numbers; of dense logits [N, K, …]. One of [1, K] serves all
+    images. Answers are raw: scaling to 0..1 is the caller's choice.
     An explainer keeps no state between questions, so threads may share one.
     """
 
@@ -76,9 +79,52 @@ class Explainer:
         with self._asking(len(x)) as net:
             return net.forward(x)  # type: ignore[no-any-return]
 
-    def one_hot(self, target: int | str) -> Tensor:
-        """The seed for one class, by index or name: [1, K]."""
-        return self.module.one_hot(self.class_index(target))  # type: ignore[no-any-return]
+    @property
+    def outputs(self) -> str:
+        """What the logits are: a "choice" of one class, "independent", "values", "dense" or an "embedding"."""
+        return str(self.manifest.get("outputs", "choice"))
+
+    def probabilities(self, logits: Tensor) -> Tensor | None:
+        """The probabilities of logits [N, K, …], as the network means them: of a choice they sum to one over the
+        classes, independent ones each lie between 0 and 1. None for values and embeddings, which have none."""
+        ending = "" if self.manifest.get("below_softmax") else self.manifest.get("ending", "")
+        return probabilities(logits, self.outputs, ending)
+
+    def ranking(self, logits: Tensor) -> list[list[Answer]]:
+        """For each image of logits [N, K, …] the classes from the first to the last, with what is said of each: a
+        probability, a value as it is, or of dense logits the share of the places where it is the top one."""
+        return ranked(logits, self.probabilities(logits), self.labels)
+
+    def one_hot(self, target: int | str, region: Tensor | None = None) -> Tensor:
+        """The seed for one class, by index or name: [1, K].
+
+        Of dense logits [1, K, …]: everywhere, or weighed by region, shaped like the logits of a class.
+        """
+        seed: Tensor = self.module.one_hot(self.class_index(target))
+        if region is None:
+            return seed
+        if list(region.shape) != list(seed.shape[2:]) or not region.ndim:
+            raise ValueError(f"region is {list(region.shape)}, the logits of a class are {list(seed.shape[2:])}")
+        return seed * region.to(seed)
+
+    def where_seen(self, logits: Tensor, target: int | str) -> Tensor:
+        """The seed of dense logits [N, K, …] for a class where the network sees it: at each place where it is the
+        top one, and everywhere in an image where it is nowhere. Vinogradova et al. 2020, arXiv:2002.11434."""
+        if logits.ndim < 3:
+            raise ValueError(f"logits are {list(logits.shape)}, of one answer for an image: ask by one_hot")
+        index = torch.full((len(logits), 1), self.class_index(target), device=logits.device)
+        return self.module.resolve_seed(logits, index)  # type: ignore[no-any-return]
+
+    def towards(self, direction: Tensor) -> Tensor:
+        """The seed for how far the outputs [K] lie in a direction, as an embedding's towards another: [1, K], of
+        length one."""
+        if list(direction.shape) != self._output:
+            raise ValueError(f"the direction is {list(direction.shape)}, the outputs are {self._output}")
+        length = direction.double().norm()
+        if not bool(length > 0):
+            raise ValueError("the direction is zero everywhere, and points nowhere")
+        seed: Tensor = (direction.double() / length)[None].to(self.module.like)
+        return seed
 
     def contrast(self, a: int | str, b: int | str) -> Tensor:
         """The seed for "why a rather than b": [1, K]."""
@@ -90,7 +136,8 @@ class Explainer:
 
         layer: index or name; image methods ignore it. Raises ValueError for unknown names and wrong shapes.
         """
-        self._check_question(x, [method], seed)
+        seed = self._seed(x, seed)
+        self._check_question(x, [method])
         index = self._index(method, layer)
         with self._asking(len(x)) as net:
             return net.explain(x, seed, method, index)  # type: ignore[no-any-return]
@@ -128,7 +175,8 @@ class Explainer:
 
     def sweep(self, x: Tensor, seed: Tensor, method: str) -> Tensor:
         """A layer method at every layer, from one pass: [N, L, S, S], or [N, L, C, S, S] for Guided Grad-CAM."""
-        self._check_question(x, [method], seed)
+        seed = self._seed(x, seed)
+        self._check_question(x, [method])
         if self._place(method).at_image:
             raise ValueError(f"{method} explains the image and has no layers; use explain")
         with self._asking(len(x)) as net:
@@ -136,7 +184,8 @@ class Explainer:
 
     def survey(self, x: Tensor, seed: Tensor, methods: Sequence[str]) -> dict[str, Tensor]:
         """Several methods from one forward pass: for each what `explain` or `sweep` gives."""
-        self._check_question(x, methods, seed)
+        seed = self._seed(x, seed)
+        self._check_question(x, methods)
         with self._asking(len(x)) as net:
             maps = net.survey(x, seed, list(methods))
         return dict(zip(methods, maps, strict=True))
@@ -144,7 +193,8 @@ class Explainer:
     def probe(self, x: Tensor, seed: Tensor, gate: str) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor]:
         """The raw values: logits, primals and cotangents of the layers, and the cotangent at the image (empty
         where no method of this file reads it there)."""
-        self._check_question(x, [], seed)
+        seed = self._seed(x, seed)
+        self._check_question(x, [])
         if gate not in self.gates:
             raise ValueError(f"no gate is called {gate!r}; this file has {', '.join(self.gates)}")
         with self._asking(len(x)) as net:
@@ -152,37 +202,12 @@ class Explainer:
 
     def layer_index(self, layer: int | str) -> int:
         """The index of a layer, by index (negative from the end), name or alias."""
-        if not self.layers:
-            raise ValueError("no layer lies on every path of this network; compile it with layers='all' or names")
-        if isinstance(layer, int):
-            if not -len(self.layers) <= layer < len(self.layers):
-                raise ValueError(f"layer {layer} is not one of 0..{len(self.layers) - 1}")
-            return layer
-        names = {
-            name: index
-            for index, entry in enumerate(self.manifest["layers"])
-            for name in (entry["name"], *entry["aliases"])
-        }
-        if layer not in names:
-            raise ValueError(f"no layer is called {layer!r}; {nearest(layer, names)}")
-        return names[layer]
+        return index_of_layer(layer, self.manifest["layers"])
 
-    def class_index(self, target: int | str) -> int:
-        """The index of a class, by index or name (or a name that starts like it, where only one does)."""
-        classes = self.manifest["classes"]
-        if isinstance(target, str) and target.lstrip("-").isdigit():
-            target = int(target)
-        if isinstance(target, int):
-            if not 0 <= target < classes:
-                raise ValueError(f"class {target} is not one of 0..{classes - 1}")
-            return target
-        labels = [label.lower() for label in self.labels]
-        wanted = target.lower()
-        matches = [i for i, label in enumerate(labels) if label == wanted]
-        matches = matches or [i for i, label in enumerate(labels) if label.startswith(wanted)]
-        if not matches:
-            raise ValueError(f"no class is called {target!r}; {nearest(target, self.labels)}")
-        return matches[0]
+    def class_index(self, target: int | str | Tensor | SupportsIndex) -> int:
+        """The index of a class, by index (of any type, a tensor of one number too) or name (or a name that starts
+        like it, where only one does)."""
+        return index_of_class(target, self.labels)
 
     @contextmanager
     def _asking(self, images: int = 1) -> Iterator[Any]:
@@ -227,14 +252,28 @@ class Explainer:
     def _place(self, method: str) -> Place:
         return next(Place(entry["at"]) for entry in self.manifest["methods"] if entry["name"] == method)
 
-    def _check_question(self, x: Tensor, methods: Sequence[str], seed: Tensor | None = None) -> None:
+    @property
+    def _output(self) -> list[int]:
+        """The shape of the logits of an image."""
+        return list(self.manifest.get("output", [self.manifest["classes"]]))
+
+    def _seed(self, x: Tensor, seed: Tensor) -> Tensor:
+        """The seed as the file takes it. Raises ValueError unless it is shaped like the logits of these images."""
+        wanted = [len(x), *self._output]
+        if list(seed.shape) not in (wanted, [1, *wanted[1:]]):
+            hint = ""
+            if list(seed.shape) in ([len(x)], [len(x), 1], []) and not seed.is_floating_point():
+                hint = "; classes are asked for by answer(x, targets, method, layer)"
+            raise ValueError(f"seed is {list(seed.shape)}, for these images it is {wanted}{hint}")
+        if seed.is_complex():
+            raise ValueError("seed is complex: it is a cotangent of the logits, and those are real")
+        return seed.to(self.module.like).expand(wanted)
+
+    def _check_question(self, x: Tensor, methods: Sequence[str]) -> None:
         """Raise ValueError unless the question fits the network."""
         channels, (height, width) = len(self.geometry.mean), self.geometry.crop
         if x.ndim != 4 or tuple(x.shape[1:]) != (channels, height, width):
             raise ValueError(f"x is {list(x.shape)}, this network takes [N, {channels}, {height}, {width}]")
-        wanted = [len(x), self.manifest["classes"]]
-        if seed is not None and list(seed.shape) != wanted:
-            raise ValueError(f"seed is {list(seed.shape)}, for these images it is {wanted}")
         for method in methods:
             if method in self.manifest["absent"]:
                 raise ValueError(f"{method} does not apply to this network: {self.manifest['absent'][method]}")

@@ -39,6 +39,7 @@ class ScriptedExplainer(nn.Module):
     mean: list[float]
     std: list[float]
     classes: int
+    output: list[int]  # the shape of the logits of an image, [K] or, of dense ones, [K, …]
     pooled: int
     calls: int  # how many convolutions the listing has, by kernel and geometry
     kernels: Kernels
@@ -64,12 +65,27 @@ class ScriptedExplainer(nn.Module):
         raise NotImplementedError
 
     def resolve_seed(self, logits: Tensor, seed: Tensor) -> Tensor:
-        """The seed [N, K], where it is one; of classes, int64 [N, 1], their one-hots, with -1 for the top ones."""
+        """The seed, shaped like the logits, where it is one; of classes, int64 [N, 1], their one-hots, with -1 for
+        the top ones. Of dense logits a class is asked for where it is the top one; if nowhere, everywhere."""
         if seed.dtype != torch.int64:
             return seed
         # Made of the logits, it lies where they are and has their precision.
-        index = torch.where(seed < 0, logits.argmax(1, keepdim=True), seed)
-        return torch.zeros_like(logits).scatter(1, index, 1.0)
+        if logits.dim() == 2:
+            index = torch.where(seed < 0, logits.argmax(1, keepdim=True), seed)
+            return torch.zeros_like(logits).scatter(1, index, 1.0)
+        flat = logits.flatten(2)
+        tops = torch.zeros_like(flat).scatter(1, flat.argmax(1, keepdim=True), 1.0)
+        index = torch.where(seed < 0, tops.sum(2).argmax(1, keepdim=True), seed)[:, :, None]
+        index = index.expand([-1, -1, flat.shape[2]])
+        places = tops.gather(1, index)
+        places = torch.where(places.sum(2, keepdim=True) > 0, places, torch.ones_like(places))
+        return torch.zeros_like(flat).scatter(1, index, places).view_as(logits)
+
+    def as_seed(self, seed: Tensor) -> Tensor:
+        """A seed of any type of numbers, in the precision of the weights and where they lie."""
+        if seed.is_complex():
+            raise ValueError("a seed is a cotangent of the logits, and those are no complex numbers")
+        return seed.to(device=self.like.device, dtype=self.like.dtype)
 
     def read(self, method: str, primal: Tensor, ct: Tensor) -> Tensor:
         """The reading of an image method. Generated."""
@@ -83,10 +99,12 @@ class ScriptedExplainer(nn.Module):
 
     @torch.jit.export
     def one_hot(self, index: int) -> Tensor:
-        """The seed that asks for one class: [1, K]."""
+        """The seed that asks for one class: [1, K]; of dense logits, everywhere."""
         if index < 0 or index >= self.classes:
             raise ValueError(f"class {index} is not one of 0..{self.classes - 1}")
-        seed = torch.zeros(1, self.classes, device=self.like.device, dtype=self.like.dtype)
+        shape = self.output.copy()
+        shape.insert(0, 1)
+        seed = torch.zeros(shape, device=self.like.device, dtype=self.like.dtype)
         seed[0, index] = 1.0
         return seed
 
@@ -105,7 +123,7 @@ class ScriptedExplainer(nn.Module):
         """One attribution: [N, S, S] for layer methods and saliency, [N, C, S, S] for the signed image methods
         and Guided Grad-CAM. `layer` counts from 0 (negative from the end) and is ignored by image methods.
         """
-        return self.at_one_layer(x, seed, method, layer)[1]
+        return self.at_one_layer(x, self.as_seed(seed), method, layer)[1]
 
     @torch.jit.export
     def answer(self, x: Tensor, classes: Tensor, method: str, layer: int) -> tuple[Tensor, Tensor]:
@@ -132,6 +150,7 @@ class ScriptedExplainer(nn.Module):
     @torch.jit.export
     def sweep(self, x: Tensor, seed: Tensor, method: str) -> Tensor:
         """A layer method at every layer, from one pass: [N, L, S, S], or [N, L, C, S, S] for Guided Grad-CAM."""
+        seed = self.as_seed(seed)
         self.check_question(x, seed, [method])
         if method not in self.reader_of:
             raise ValueError(f"{method} explains the image and has no layers; use explain")
@@ -141,7 +160,7 @@ class ScriptedExplainer(nn.Module):
     def survey(self, x: Tensor, seed: Tensor, methods: list[str]) -> list[Tensor]:
         """Several methods at once, from one forward pass and one backward pass per gate: for each method what
         `explain` gives for image methods and what `sweep` gives for layer methods."""
-        return self.at_all_layers(x, seed, methods)[1]
+        return self.at_all_layers(x, self.as_seed(seed), methods)[1]
 
     @torch.jit.export
     def answers(self, x: Tensor, classes: Tensor, methods: list[str]) -> tuple[Tensor, list[Tensor]]:
@@ -162,6 +181,7 @@ class ScriptedExplainer(nn.Module):
     def probe(self, x: Tensor, seed: Tensor, gate: str) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor]:
         """The raw values, nothing resized: logits, the primal and the cotangent of each layer, the cotangent at
         the image (empty where no method of this file reads it there)."""
+        seed = self.as_seed(seed)
         self.check_question(x, seed, [])
         if gate not in self.gates:
             raise ValueError(f"no gate {gate}; this file has {', '.join(self.gates)}")
@@ -241,8 +261,11 @@ class ScriptedExplainer(nn.Module):
             # Left to scatter, a class that is not there would end a whole process on a GPU.
             if int(seed.min()) < -1 or int(seed.max()) >= self.classes:
                 raise ValueError(f"a class is none of -1..{self.classes - 1}")
-        elif list(seed.shape) != [x.shape[0], self.classes]:
-            raise ValueError(f"seed is {list(seed.shape)}, for these images it is [{x.shape[0]}, {self.classes}]")
+            return
+        wanted = self.output.copy()
+        wanted.insert(0, x.shape[0])
+        if list(seed.shape) != wanted:
+            raise ValueError(f"seed is {list(seed.shape)}, for these images it is {wanted}")
         for method in methods:
             if method not in self.methods:
                 raise ValueError(f"no method {method}; this file has {', '.join(self.methods)}")

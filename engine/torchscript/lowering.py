@@ -76,7 +76,8 @@ def _fill_in_network(module: ScriptedExplainer, program: Program, labels: Sequen
     module.stem = stem_constants(program)
     module.labels = list(labels)
     module.layers = [layer.name for layer in program.layers]
-    module.classes = int(program.logits.meta["val"].shape[1])
+    module.output = [int(length) for length in program.logits.meta["val"].shape[1:]]
+    module.classes = module.output[0]
 
 
 def _fill_in_methods(module: ScriptedExplainer, compiled: Compiled) -> None:

@@ -5,23 +5,22 @@ replaced by a function whose backward pass states the gate anew. It shares no ru
 backward half that it judges. The layers' cotangents are autograd's too, and the methods' formulas are stated anew.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from ..compiler.heads import ENDINGS
 from ..methods import METHODS, Method, Place
-from ..rules.kinds import ACTIVATIONS, RECTIFIER
-from ..rules.pages import KINDS, ops_of
 from ..rules.policies import GATES
 from ..text import nearest
+from .reference import layer_reference, plainly, reference
 
 BOUNDS = {torch.float64: 1e-9, torch.float32: 1e-5}
 IMAGES = 2
+CANCELLED = 1e-2  # of a map's size without signs: a map below it is measured against that
 # Image methods: from the image x [N, C, H, W] and the cotangent there.
 AT_IMAGE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "gradient": lambda x, ct: ct,
@@ -61,67 +60,6 @@ def register_method(method: Method, formula: Callable[[Tensor, Tensor], Tensor],
         AT_LAYER[method.name] = formula, signed
 
 
-class GatedActivation(torch.autograd.Function):
-    """An activation whose backward pass is a gate, stated with autograd's own derivative of the call."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, call: Callable[[Tensor], Tensor], gate: str, kind: str) -> Tensor:
-        """y = call(x)."""
-        ctx.save_for_backward(x)
-        ctx.call, ctx.gate, ctx.kind = call, gate, kind
-        return call(x)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        """The gate's formula, for any activation."""
-        (ct,), (x,) = grads, ctx.saved_tensors
-        if ctx.gate == "deconvnet":
-            return torch.where(ct > 0, ct, 0), None, None, None
-        with torch.enable_grad():
-            leaf = x.detach().requires_grad_()
-            (slope,) = torch.autograd.grad(ctx.call(leaf).sum(), leaf)
-        # Between its ends a rectifier passes all, as hardtanh does from -1 on; the slope is zero elsewhere.
-        passes = ct > 0 if ctx.kind == RECTIFIER else (ct > 0) & (x > 0)
-        return torch.where(passes, slope * ct, 0), None, None, None
-
-
-def reference(module: torch.jit.ScriptModule, x: Tensor, seed: Tensor, gate: str) -> tuple[Tensor, Tensor]:
-    """Logits, and the cotangent at the image under `gate`, by autograd through the file's forward pass."""
-    kinds = {f"aten::{op.__name__}": KINDS[op] for op in ops_of(*ACTIVATIONS)} if gate != "gradient" else {}
-
-    def call(kind: str, function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
-        if kind in kinds:
-            rest = args[1:]
-            return GatedActivation.apply(args[0], lambda x: function(x, *rest, **kwargs), gate, kinds[kind])
-        return function(*args, **kwargs)
-
-    with torch.inference_mode(False), torch.enable_grad():
-        leaf = x.detach().clone().requires_grad_()
-        logits, _ = _interpret(module, leaf, call)
-        (ct,) = torch.autograd.grad((logits * seed).sum(), leaf)
-    return logits.detach(), ct
-
-
-def layer_reference(module: torch.jit.ScriptModule, x: Tensor, seed: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Primal and cotangent of each layer, by autograd through the file's forward pass.
-
-    The primals of the listing and its logits are values of one autograd graph. Some primals lie beside the way
-    to the logits: a fold's value is given back per channel, tokens are laid out as maps. There the cotangent is
-    taken where the two part, and brought over by the derivative J of what lies between, which moves and scales
-    each number by itself, so that J Jᵀ is diagonal.
-    """
-    with torch.inference_mode(False), torch.enable_grad(), _plainly():
-        logits, primals = module.primals(x.detach().clone().requires_grad_())
-        nodes = _behind(logits)
-        edges = [get_gradient_edge(primal) for primal in primals]
-        for index, edge in enumerate(edges):
-            while edge.node not in nodes:
-                edge = next(GradientEdge(n, number) for n, number in edge.node.next_functions if n is not None)
-            edges[index] = edge
-        cts = torch.autograd.grad((logits * seed).sum(), edges, retain_graph=True) if edges else ()
-        return [(p.detach(), _carried(p, edge, ct)) for p, edge, ct in zip(primals, edges, cts, strict=True)]
-
-
 def certify(module: torch.jit.ScriptModule) -> dict[str, Any]:
     """The certificate: the largest deviation from the reference, of each gate at the image and of each method at
     every layer, on what inputs, and the bound that they have to keep.
@@ -135,7 +73,9 @@ def certify(module: torch.jit.ScriptModule) -> dict[str, Any]:
         "gates": gates,
         "methods": _of_methods(module, x, seed, image_cts),
         "bound": BOUNDS.get(seed.dtype),
-        "inputs": f"{IMAGES} standard normal images (generator seed 0) asked for their top class",
+        "inputs": f"{IMAGES} standard normal images (generator seed 0)"
+        + ("" if (x < 0).any() else ", brought to 0..1 by a sigmoid,")
+        + " asked for their top class",
         "dtype": str(seed.dtype).removeprefix("torch."),
         "device": str(x.device),
         "threads": torch.get_num_threads(),
@@ -143,32 +83,50 @@ def certify(module: torch.jit.ScriptModule) -> dict[str, Any]:
 
 
 def compare(
-    module: torch.jit.ScriptModule, original: Callable[[Tensor], Tensor], ending: str = ""
+    module: torch.jit.ScriptModule,
+    original: Callable[[Tensor], Tensor],
+    above: Callable[[Tensor], Tensor] | None = None,
 ) -> dict[str, float]:
     """The deviation of logits and gradient from the network that was compiled, by autograd through it.
 
-    ending: the softmax, log_softmax or sigmoid that the network puts on the logits of the file.
+    above: what the network does to the logits of the file, where it has those below a softmax.
     """
     x, seed = question(module)
     with torch.inference_mode(False), torch.enable_grad():
         leaf = x.clone().requires_grad_()
         wanted = original(leaf)
         (ct,) = torch.autograd.grad((wanted * seed).sum(), leaf)
-        with torch.no_grad(), _plainly():
-            inner = module.forward(x)
-        inner.requires_grad_()
-        found = ENDINGS[ending](inner) if ending else inner
-        (inner_seed,) = torch.autograd.grad((found * seed).sum(), inner)
-    deviations = {"logits": relative(found.detach(), wanted.detach())}
+    found, inner_seed = brought_below(module, x, seed, above)
+    deviations = {"logits": relative(found, wanted.detach())}
     if "gradient" not in module.gates_at_image:
         return deviations
-    with torch.no_grad(), _plainly():
+    with torch.no_grad(), plainly():
         *_, image = module.probe(x, inner_seed, "gradient")
     return deviations | {"gradient": relative(image, ct)}
 
 
+def brought_below(
+    module: torch.jit.ScriptModule, x: Tensor, seed: Tensor, above: Callable[[Tensor], Tensor] | None
+) -> tuple[Tensor, Tensor]:
+    """What the network makes of the file's logits, and the cotangent there of a seed on that."""
+    with torch.no_grad(), plainly():
+        logits = module.forward(x)
+    if above is None:
+        return logits, seed
+    with torch.inference_mode(False), torch.enable_grad():
+        inner = logits.clone().requires_grad_()
+        found = above(inner)
+        (ct,) = torch.autograd.grad((found * seed).sum(), inner)
+    return found.detach(), ct
+
+
 def relative(found: Tensor, wanted: Tensor, whole: Tensor | None = None) -> float:
-    """The largest absolute difference over the largest absolute value of `whole`, or of what is wanted."""
+    """The largest absolute difference over the largest absolute value of `whole`, or of what is wanted.
+
+    NaN where what is wanted is not a number anywhere itself; infinite where only what is found is not.
+    """
+    if found.isnan().any() and not wanted.isnan().any():
+        return math.inf
     scale = (wanted if whole is None else whole).abs().max()
     return float((found - wanted).abs().max() / scale.clamp_min(torch.finfo(wanted.dtype).tiny))
 
@@ -186,7 +144,7 @@ def _of_gates(
     """The deviation of each gate at the image, and the reference's cotangents there."""
     deviations, image_cts = {}, {}
     for gate in module.gates_at_image:
-        with torch.no_grad(), _plainly():
+        with torch.no_grad(), plainly():
             *_, ct = module.probe(x, seed, gate)
         image_cts[gate] = reference(module, x, seed, gate)[1]
         deviations[gate] = relative(ct, image_cts[gate])
@@ -197,16 +155,19 @@ def _of_methods(
     module: torch.jit.ScriptModule, x: Tensor, seed: Tensor, image_cts: dict[str, Tensor]
 ) -> dict[str, float]:
     """The largest deviation of each method's answers."""
-    with torch.no_grad(), _plainly():
+    with torch.no_grad(), plainly():
         answers = dict(zip(module.methods, module.survey(x, seed, module.methods), strict=True))
     places = {name: Place(module.at_of[name]) for name in module.methods}
     at_layers = [name for name in module.methods if not places[name].at_image]
-    layers = layer_reference(module, x, seed) if at_layers else []
+    references = {gate: layer_reference(module, x, seed, gate) for gate in {module.gate_of[n] for n in at_layers}}
     deviations = {}
     for name, answer in answers.items():
+        if name not in (AT_LAYER if name in at_layers else AT_IMAGE):
+            raise ValueError(f"the certificate has no formula for the method {name!r}; register_method states one")
         if name not in at_layers:
             deviations[name] = relative(answer, AT_IMAGE[name](x, image_cts[module.gate_of[name]]))
             continue
+        layers = references[module.gate_of[name]]
         formula, signed = AT_LAYER[name]
         times = module.times_of.get(name, "")
         factor = AT_IMAGE[times](x, image_cts[module.gate_of[times]]) if times else x.new_ones(len(x), 1, 1, 1)
@@ -218,36 +179,11 @@ def _of_methods(
                 F.interpolate(part, module.size, mode="bilinear") * factor
                 for part in (map, map if signed else map.clamp(min=0))
             )
-            found.append(relative(answer[:, index], kept, whole))
+            # Where terms cancel, as behind a variance, rounding is left: relative to itself it says nothing.
+            natural = formula(*(value.abs() for value in layers[layer])).abs().max() * CANCELLED
+            found.append(relative(answer[:, index], kept, torch.stack([whole.abs().max(), natural])))
         deviations[name] = float(torch.tensor(found).max())  # Python's max would lose a NaN
     return deviations
-
-
-def _behind(value: Tensor) -> set[Any]:
-    """The nodes of the autograd graph that `value` comes from."""
-    nodes, pending = set[Any](), [value.grad_fn]
-    while pending:
-        node = pending.pop()
-        if node is not None and node not in nodes:
-            nodes.add(node)
-            pending += [source for source, _ in node.next_functions]
-    return nodes
-
-
-def _carried(primal: Tensor, edge: GradientEdge, ct: Tensor) -> Tensor:
-    """The cotangent of `primal`, from that of the value at `edge` that it was made of."""
-    if get_gradient_edge(primal).node is edge.node:
-        return ct
-    probe = torch.zeros_like(primal).requires_grad_()
-    (pulled,) = torch.autograd.grad(primal, edge, probe, create_graph=True)
-    (scales,) = torch.autograd.grad(primal, edge, torch.ones_like(primal), retain_graph=True)
-    moved, squares = (torch.autograd.grad(pulled, probe, value, retain_graph=True)[0] for value in (ct, scales))
-    return moved / squares
-
-
-def _plainly() -> Any:
-    """Without TorchScript's profiling, which makes the first calls several times as slow."""
-    return torch.jit.optimized_execution(False)  # type: ignore[attr-defined]
 
 
 def question(module: torch.jit.ScriptModule) -> tuple[Tensor, Tensor]:
@@ -256,39 +192,10 @@ def question(module: torch.jit.ScriptModule) -> tuple[Tensor, Tensor]:
     shape = (IMAGES, len(module.mean), *module.size)
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     x = x.to(like.device, module.fine.dtype)
-    with torch.no_grad(), _plainly():
-        top = module.forward(x).argmax(1)
-    return x, torch.nn.functional.one_hot(top, module.classes).to(like.dtype)
-
-
-def _interpret(module: torch.jit.ScriptModule, x: Tensor, call: Callable[..., Any]) -> tuple[Tensor, list[Tensor]]:
-    """Run the TorchScript graph of `module.primals` call by call."""
-    primals: Any = module.primals  # a ScriptMethod, which carries its graph
-    graph = primals.inlined_graph
-    this, image = graph.inputs()
-    values: dict[str, Any] = {this.debugName(): module, image.debugName(): x}
-    for node in graph.nodes():
-        inputs = [values[value.debugName()] for value in node.inputs()]
-        names = [value.debugName() for value in node.outputs()]
-        kind = node.kind()
-        if kind == "prim::Constant":
-            results = [node.output().toIValue()]
-        elif kind == "prim::GetAttr":
-            results = [getattr(inputs[0], node.s("name"))]
-        elif kind == "prim::ListConstruct":
-            results = [inputs]
-        elif kind == "prim::TupleConstruct":
-            results = [tuple(inputs)]
-        elif kind in ("prim::ListUnpack", "prim::TupleUnpack"):
-            results = list(inputs[0])
-        elif kind == "prim::TupleIndex" or kind == "aten::__getitem__":
-            results = [inputs[0][inputs[1]]]
-        else:
-            function, _ = torch._C._jit_get_operation(kind)
-            arguments = torch._C.parse_schema(node.schema()).arguments
-            named = {a.name: v for a, v in zip(arguments, inputs, strict=True) if a.kwarg_only}
-            answer = call(kind, function, inputs[: len(inputs) - len(named)], named)
-            results = list(answer) if len(names) > 1 else [answer]
-        values.update(zip(names, results, strict=True))
-    result: tuple[Tensor, list[Tensor]] = values[next(iter(graph.outputs())).debugName()]
-    return result
+    with torch.no_grad(), plainly():
+        logits = module.forward(x)
+        if not logits.isfinite().all():  # of a network that takes a root or a logarithm of its pixels
+            x = x.sigmoid()
+            logits = module.forward(x)
+        top = logits.argmax(1)  # of dense outputs, at every place
+    return x, torch.nn.functional.one_hot(top, module.classes).movedim(-1, 1).to(like.dtype)

@@ -40,7 +40,7 @@ def check_rule(
         wanted = range(len(outputs)) if read is None else read
         cts = [
             torch.randn(out.shape, dtype=out.dtype, generator=generator)
-            if index in wanted and out.is_floating_point()
+            if index in wanted and (out.is_floating_point() or out.is_complex())
             else None
             for index, out in enumerate(outputs)
         ]
@@ -91,8 +91,9 @@ def _compare(where: str, found: Tensor, wanted: Tensor, bound: float) -> None:
 
 def _in_float64(argument: Any) -> Any:
     """The argument, a copy in float64 where it is a floating-point tensor: the caller's stays as it is."""
-    if isinstance(argument, Tensor) and argument.is_floating_point():
-        return argument.detach().double().clone()
+    if isinstance(argument, Tensor) and (argument.is_floating_point() or argument.is_complex()):
+        precision = torch.complex128 if argument.is_complex() else torch.float64
+        return argument.detach().to(precision).clone()
     return [_in_float64(item) for item in argument] if isinstance(argument, (list, tuple)) else argument
 
 

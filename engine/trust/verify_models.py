@@ -16,10 +16,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..compiler.heads import head_of
+from ..compiler.brought import bring
+from ..compiler.heads import as_logits
 from ..compiler.passes import compile_program
 from ..errors import CaptureError, CompileError
-from ..listing.program import Program, aten, op_name
+from ..listing.program import aten, op_name
 from ..models.loading import load_model
 from ..models.zoo import Size, geometry_of
 from ..pictures.geometry import Geometry
@@ -123,7 +124,8 @@ def verify(name: str, module: nn.Module, example: Tensor, dtype: torch.dtype = t
     channels, height, width = example.shape[1:]
     calibrate(module, example.to(dtype))
     try:
-        compiled = compile_program(module, example.to(dtype))
+        network = bring(module, example.to(dtype))
+        compiled = compile_program(network, example.to(dtype))
     except (CaptureError, CompileError, ValueError) as refusal:
         return Row(name, refusal=" ".join(str(refusal).split()))
     program = compiled.program
@@ -140,9 +142,9 @@ def verify(name: str, module: nn.Module, example: Tensor, dtype: torch.dtype = t
         gated=f"{compiled.coverage.gated} ({sum(compiled.coverage.smooth.values())} smooth)",
         layers=len(program.layers),
         gates=gate_deviations(scripted),
-        original=compare(scripted, lambda x: head_of(module(x), program.head)),
+        original=compare(scripted, lambda x: as_logits(network(x)[program.head])),
         seconds=time.perf_counter() - start,
-        bound=max(BOUNDS.get(found, 1e-2) for found in _precisions(program)),
+        bound=max(BOUNDS.get(found, 1e-2) for found in program.precisions()),
     )
 
 
@@ -166,8 +168,3 @@ def calibrate(module: nn.Module, images: Tensor, seed: int = 0) -> None:
             assert norm.running_mean is not None and norm.running_var is not None
             norm.running_mean += 0.1 * norm.running_var.sqrt() * torch.randn_like(norm.running_mean)
             norm.running_var *= torch.empty_like(norm.running_var).uniform_(0.8, 1.25)
-
-
-def _precisions(program: Program) -> set[torch.dtype]:
-    values = [node.meta["val"] for node in program.needed([program.logits])]
-    return {value.dtype for value in values if isinstance(value, Tensor) and value.is_floating_point()}

@@ -19,6 +19,7 @@ from engine.__main__ import main
 from engine.files import shelf
 from engine.files.artifact import Explainer, load
 from engine.files.manifest import disagreements
+from tests.pictures.written import page, tiff
 
 
 @pytest.fixture(scope="module")
@@ -221,6 +222,21 @@ def test_explain_writes_the_picture(
     assert picture.std() > 1
     if "--gray" in arguments:
         assert np.array_equal(picture[..., 0], picture[..., 2])
+
+
+def test_explain_takes_a_page_and_bands(lite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cat = skimage.data.chelsea()
+    cube = np.dstack([255 - cat[:, :, 1], cat[:, :, ::-1], cat[:, :, 0]])  # blue, green and red are 2, 3 and 4
+    (tmp_path / "cube.tif").write_bytes(tiff(page(np.zeros((9, 9), np.uint16)), page(cube)))
+    arguments = ["explain", tmp_path / "cube.tif", "-o", tmp_path / "out.png", "--model", lite, "--page", 2]
+    status, out, _ = run(capsys, *arguments, "--bands", "4,3,2")
+    assert status == 0
+    assert re.search(r"^ +\d\d\.\d% +282 +tiger cat", out)
+    status, _, err = run(capsys, *arguments)
+    assert status == 1
+    assert re.fullmatch(r"error: The photo has 5 bands .* `--bands 3,2,1`.*\n", err)
+    status, _, err = run(capsys, *arguments[:-1], 3)
+    assert (status, err) == (1, "error: There is no page 3: the file has 2 pages, counted from 1.\n")
 
 
 def test_every_layer_makes_a_contact_sheet(

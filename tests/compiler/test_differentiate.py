@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from engine.compiler.capture import capture
-from engine.compiler.differentiate import coverage
+from engine.compiler.coverage import coverage
 
 
 class Bent(nn.Module):

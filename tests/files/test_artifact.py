@@ -15,7 +15,8 @@ from engine.files.compiling import compile_model
 from engine.files.manifest import read_manifest
 from engine.methods import METHODS
 from engine.pictures.geometry import Geometry
-from engine.trust.certificate import AT_IMAGE, AT_LAYER, certify, layer_reference
+from engine.trust.certificate import AT_IMAGE, AT_LAYER, certify
+from engine.trust.reference import layer_reference
 from tests.oracle import randomise
 
 

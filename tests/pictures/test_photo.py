@@ -5,11 +5,12 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 from skimage import data
 
 from engine.errors import PhotoError
 from engine.pictures.photo import MAX_PIXELS, load_photo
+from tests.pictures.written import page, tiff
 
 CAT = data.chelsea()[:120, :200]
 
@@ -38,8 +39,8 @@ def _photos_are_rgb_and_no_global_changes():
     assert (Image.MAX_IMAGE_PIXELS, list(warnings.filters)) == before
 
 
-def load(source):
-    photo = load_photo(source)
+def load(source, **options):
+    photo = load_photo(source, **options)
     assert photo.dtype == np.uint8
     assert photo.shape[2:] == (3,)
     assert photo.flags.c_contiguous
@@ -165,6 +166,96 @@ def test_animation_gives_its_first_frame(kind):
     frames = [Image.new("RGB", (8, 6), colour) for colour in ("red", "lime", "blue")]
     photo = load(encode(frames[0], kind, save_all=True, append_images=frames[1:]))
     assert abs(photo.astype(int) - [255, 0, 0]).max() <= 3
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF", "AVIF", "MPO"])
+def test_pages_are_counted_from_one(kind):
+    colours = ("red", "lime", "blue")
+    frames = [Image.new("RGB", (16, 16), colour) for colour in colours]
+    content = encode(frames[0], kind, save_all=True, append_images=frames[1:])
+    for number, colour in enumerate(colours, start=1):
+        photo = load(content, page=number)
+        assert abs(photo.astype(int) - ImageColor.getrgb(colour)).max() <= 3
+    for wrong in (0, 4, -1):
+        with pytest.raises(PhotoError, match=f"no page {wrong}: the file has 3 pages, counted from 1"):
+            load_photo(content, page=wrong)
+    with pytest.raises(PhotoError, match="no page 2: the file has one page alone"):
+        load_photo(encode(frames[0]), page=2)
+
+
+def test_bands_of_ordinary_photos():
+    for kind in ("PNG", "TIFF", "PPM"):
+        content = encode(Image.fromarray(CAT), kind)
+        assert np.array_equal(load(content, bands=(3, 2, 1)), CAT[:, :, ::-1])
+        assert np.array_equal(load(content, bands=(2,)), CAT[:, :, [1, 1, 1]])
+        with pytest.raises(PhotoError, match="no band 4: the photo has 3 bands"):
+            load_photo(content, bands=(4, 3, 2))
+    hidden = np.dstack([CAT, np.zeros_like(CAT[:, :, :1])])
+    assert np.array_equal(load(encode(Image.fromarray(hidden)), bands=(1, 2, 3)), CAT)  # what lies below alpha
+    palette = Image.fromarray(CAT).quantize(64)
+    assert np.array_equal(load(encode(palette), bands=(1, 2, 3)), np.array(palette.convert("RGB")))
+    deep = Image.fromarray(np.array([[0, 65535]], np.uint16))
+    assert load(encode(deep), bands=(1,))[0, :, 0].tolist() == [0, 255]
+    with pytest.raises(PhotoError, match="one band alone"):
+        load_photo(encode(deep), bands=(1, 2, 3))
+
+
+@pytest.mark.parametrize("maxval", [31, 255, 1023, 4095, 65535])
+def test_netpbm_says_what_white_is(maxval):
+    values = np.linspace(0, maxval, 24).astype(np.uint16).reshape(4, 6)
+    exact = values / maxval * 255
+    stored = values.astype(">u2" if maxval > 255 else np.uint8).tobytes()
+    plain = " ".join(map(str, values.reshape(-1).tolist())).encode()
+    gray = [b"P5\n6 4\n%d\n" % maxval + stored, b"P2\n6 4\n%d\n" % maxval + plain]
+    colour = b"P6\n2 4\n%d\n" % maxval + stored
+    for content in gray:
+        assert abs(load(content) - exact[:, :, None]).max() <= 0.51
+    assert abs(load(colour) - exact.reshape(4, 2, 3)).max() <= 0.51
+
+
+def test_lab_is_seen_in_its_colours():
+    """CIE's formulas of 1976, Bradford's way from D50 to D65, and sRGB's curve (IEC 61966-2-1)."""
+    lab = np.array([[100, 0, 0], [0, 0, 0], [50, 0, 0], [60, 20, -30], [40, -20, 15], [80, 5, 60]], np.float64)
+    stored = np.stack([np.rint(lab[:, 0] * 2.55), lab[:, 1] % 256, lab[:, 2] % 256], axis=1).astype(np.uint8)
+    f = (np.rint(lab[:, 0] * 2.55) / 2.55 + 16) / 116
+    f = np.stack([f + lab[:, 1] / 500, f, f - lab[:, 2] / 200], axis=1)
+    xyz = np.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29)) * [0.9642, 1, 0.8249]
+    to_red, to_green, to_blue = (
+        (3.13386, -1.61687, -0.49061),
+        (-0.97877, 1.91614, 0.03345),
+        (0.07195, -0.22899, 1.40524),
+    )
+    linear = xyz @ np.array([to_red, to_green, to_blue]).T
+    linear = np.clip(linear, 0, 1)
+    exact = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055) * 255
+    assert abs(load(tiff(page(stored[None], 8)))[0] - exact).max() <= 2
+    deep = np.stack([stored[:, 0] * 257.0, lab[:, 1] * 256 % 65536, lab[:, 2] * 256 % 65536], axis=1).astype(
+        np.uint16
+    )
+    for order in "<>":
+        assert abs(load(tiff(page(deep[None], 8), order=order))[0] - exact).max() <= 2
+
+
+@pytest.mark.parametrize("sharing", [1, 2])
+def test_ycbcr_that_is_not_compressed(sharing):
+    """JPEG's own formulas, from ITU-R BT.601, where each pixel has its colour, and where four share one."""
+    luma = np.random.default_rng(0).integers(60, 190, (12, 20))
+    blue, red = np.random.default_rng(1).integers(100, 150, (2, 12 // sharing, 20 // sharing))
+    cb, cr = (np.kron(plane, np.ones((sharing, sharing))) - 128 for plane in (blue, red))
+    exact = np.stack([luma + 1.402 * cr, luma - 0.344136 * cb - 0.714136 * cr, luma + 1.772 * cb], axis=2)
+    blocks = luma.reshape(12 // sharing, sharing, 20 // sharing, sharing).swapaxes(1, 2).reshape(*blue.shape, -1)
+    units = np.concatenate([blocks, blue[:, :, None], red[:, :, None]], axis=2).astype(np.uint8)
+    tags = {
+        256: (3, [20]),
+        257: (3, [12]),
+        258: (3, [8, 8, 8]),
+        277: (3, [3]),
+        278: (3, [12]),
+        530: (3, [sharing] * 2),
+    }
+    assert abs(load(tiff(page(units, 6, tags=tags))) - exact).max() <= 1.5
+    lying = tags | {274: (3, [6])}
+    assert abs(load(tiff(page(units, 6, tags=lying))) - UPRIGHT[6](exact)).max() <= 1.5
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 5000), (5000, 2)])

@@ -14,7 +14,17 @@ from engine.rules.pages import VJPS
 aten = torch.ops.aten
 
 # Arguments that no path from the image runs through: their cotangent may be None.
-PARAMETERS = {"weight", "bias", "running_mean", "running_var", "condition", "index", "indices", "attn_mask"}
+PARAMETERS = {
+    "weight",
+    "bias",
+    "running_mean",
+    "running_var",
+    "condition",
+    "index",
+    "indices",
+    "attn_mask",
+    "mask",
+}
 
 
 @dataclass(frozen=True)
@@ -24,8 +34,11 @@ class Draw:
     shape: tuple[int, ...]
     positive: bool = False
     ties: bool = False
+    complex: bool = False
 
     def __call__(self, generator: torch.Generator) -> torch.Tensor:
+        if self.complex:
+            return torch.randn(self.shape, dtype=torch.complex128, generator=generator)
         if self.positive:
             return torch.rand(self.shape, dtype=torch.float64, generator=generator) + 0.5
         values = 3 * torch.randn(self.shape, dtype=torch.float64, generator=generator)
@@ -42,6 +55,10 @@ def positive(*shape: int) -> Draw:
 
 def ties(*shape: int) -> Draw:
     return Draw(shape, ties=True)
+
+
+def z(*shape: int) -> Draw:
+    return Draw(shape, complex=True)
 
 
 @dataclass(frozen=True)
@@ -117,8 +134,8 @@ def hold(one: Case, layout: torch.memory_format) -> None:
     outputs = list(y) if several else [y]
     read = range(len(outputs)) if one.read is None else one.read
     cts = [
-        torch.randn(output.shape, dtype=torch.float64, generator=generator)
-        if index in read and output.is_floating_point()
+        torch.randn(output.shape, dtype=output.dtype, generator=generator)
+        if index in read and (output.is_floating_point() or output.is_complex())
         else None
         for index, output in enumerate(outputs)
     ]

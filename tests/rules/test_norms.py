@@ -1,3 +1,5 @@
+import torch
+
 from tests.rules.cases import aten, case, each_case, hold, positive, x
 
 CASES = [
@@ -10,6 +12,9 @@ CASES = [
     case(aten.native_layer_norm, x(2, 3, 4, 6), [3, 4, 6], x(3, 4, 6), x(3, 4, 6), 1e-5, read=(0,)),
     case(aten.native_layer_norm, x(2, 3, 4, 6), [3, 4, 6], None, None, 1e-2, read=(0,)),
     case(aten.native_layer_norm, x(2, 3, 4, 6), [6], x(6), None, 1e-5, read=(0,)),
+    case(aten.rms_norm, x(2, 3, 6), [6], x(6)),
+    case(aten.rms_norm, x(2, 3, 4), [3, 4], None, 0.1),
+    case(aten.rms_norm, torch.zeros(2, 6, dtype=torch.float64), [6]),
     case(aten.group_norm, x(2, 6, 4, 5), 3, x(6), x(6), 1e-5),
     case(aten.group_norm, x(2, 6, 4, 5), 1),
     case(aten.group_norm, x(2, 6, 4, 5), 6, None, None, 0.1),

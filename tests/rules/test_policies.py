@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from engine.compiler.capture import capture
-from engine.compiler.differentiate import coverage
+from engine.compiler.coverage import coverage
 from engine.compiler.passes import compile_program
 from engine.rules.kinds import ACTIVATIONS
 from engine.rules.policies import GATES, Coverage

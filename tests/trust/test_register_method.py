@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine import METHODS, Method, Place, compile_model, register_method
+from engine import METHODS, CompileError, Method, Place, compile_model, register_method
 from engine.trust.certificate import AT_IMAGE, AT_LAYER
 
 EXAMPLE = torch.zeros(1, 3, 12, 12, dtype=torch.float64)
@@ -52,9 +52,12 @@ def test_a_method_of_the_image_and_one_of_layers() -> None:
         assert explainer.manifest["certificate"]["methods"][name] < 1e-12
 
 
-def test_a_reading_that_is_not_its_formula_is_off_in_the_certificate() -> None:
+def test_a_reading_that_is_not_its_formula_is_refused_by_the_certificate() -> None:
     register_method(Method("doubled", "guided", Place.IMAGE, doubled, "Doubled", "mine"), lambda x, ct: 3 * ct)
-    explainer = compile_model(network(), EXAMPLE)
+    with pytest.raises(CompileError, match=r"method doubled by 3\.3e-01.*strict=False"):
+        compile_model(network(), EXAMPLE)
+    explainer = compile_model(network(), EXAMPLE, strict=False)
+    assert "doubled" in explainer.manifest["certificate"]["accepted"]
     assert explainer.manifest["certificate"]["methods"]["doubled"] == pytest.approx(1 / 3)
 
 
