@@ -125,17 +125,15 @@ def _walk(value: Any, way: str, met: set[int], deep: int) -> Iterator[tuple[str,
         if way:
             yield way, value
         return
+    again = id(value) in met  # a file may hold itself, or one list ten thousand times
+    met.add(id(value))
     if isinstance(value, list | tuple):
         pairs = all(isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str) for entry in value)
         value = dict(value) if pairs else dict(enumerate(value))
     if not isinstance(value, Mapping) or "param_groups" in value or not deep:
         return
-    direct = any(isinstance(entry, Tensor) for entry in value.values())
-    if id(value) in met and not direct:  # a file may hold itself
-        return
-    met.add(id(value))
     for key, entry in value.items():
-        if isinstance(entry, Tensor | np.ndarray) or not _TRAINING.search(str(key)):
+        if isinstance(entry, Tensor | np.ndarray) or not (again or _TRAINING.search(str(key))):
             yield from _walk(entry, f"{way}.{key}" if way else str(key), met, deep - 1)
 
 
@@ -169,18 +167,16 @@ def _under(found: Mapping[str, Tensor], place: str) -> dict[str, Tensor]:
 def _numbers(
     wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], classes: int, channels: int
 ) -> tuple[int, int]:
-    """Classes and input channels of a state: what the shapes differ in that grow with one of the two."""
-    found = {"classes": classes, "channels": channels}
-    for name, tensor in reversed(list(wanted.items())):  # what stands first counts, so it comes last
-        ours, theirs = list(tensor.shape), list(given[name].shape)
-        if ours == theirs or len(ours) != len(theirs):
-            continue
-        if ours[0] == classes and ours[1:] == theirs[1:]:
-            found["classes"] = theirs[0]
-        elif len(ours) == 4 and ours[1] % channels == 0 and theirs[1] * channels % ours[1] == 0:
-            # Stems that gather 2 × 2 pixels have four times the image's channels.
-            found["channels"] = theirs[1] * channels // ours[1]
-    return found["classes"], found["channels"]
+    """Classes and input channels of a state: told by the head, and by the first convolution."""
+    heads = (name for name in wanted if wanted[name].shape[:1] == (classes,))
+    changed = [name for name in heads if given[name].shape[1:] == wanted[name].shape[1:] and given[name].dim()]
+    stem = next((n for n in wanted if wanted[n].dim() == 4 and wanted[n].shape[1] % channels == 0), None)
+    counts = [len(given[name]) for name in changed if len(given[name]) != classes]
+    if stem is not None and given[stem].dim() == 4:
+        # Stems that gather 2 × 2 pixels have four times the image's channels.
+        found = given[stem].shape[1] * channels / wanted[stem].shape[1]
+        channels = int(found) if found.is_integer() and found else channels
+    return (counts[-1] if counts else classes), channels  # the head stands last
 
 
 def _is_part(module: nn.Module, name: str) -> bool:

@@ -31,6 +31,7 @@ def test_the_first_convolution_works_on_them() -> None:
     weight = next(module.parameters()).data.normal_()
     x = torch.randn(1, 2, 9, 9)
     first = next(part for part in module.modules() if isinstance(part, nn.Conv2d))
+    assert first.in_channels == 2
     torch.testing.assert_close(
         first(x), nn.functional.conv2d(x, weight, first.bias, first.stride, first.padding), equal_nan=True
     )

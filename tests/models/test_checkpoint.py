@@ -109,6 +109,26 @@ def test_a_file_that_holds_itself() -> None:
     assert_is(find(content), S)
 
 
+@pytest.mark.timeout(20)  # walked one by one, they would take for ever
+def test_a_file_that_holds_the_same_list_ten_thousand_million_times() -> None:
+    held: Any = {"epoch": 1}
+    for _ in range(7):
+        held = [held] * 30
+    assert_is(find({"held": held, "model": S}), S)
+    held = {"t": torch.ones(1)}
+    for _ in range(7):
+        held = {"t": torch.ones(1)} | {str(index): held for index in range(30)}
+    assert_is(find({"held": held, "model": S}), S)
+
+
+def test_lists_within_lists_are_all_walked() -> None:
+    for count in range(1, 6):
+        assert_is(find([*([{"epoch": index}] for index in range(count)), [[S]], [{"epoch": 0}]]), S)
+    averaged = find({"model": S, "ema": S})  # one mapping under two names
+    assert_is(averaged, S)
+    assert averaged.place == "ema"
+
+
 def test_counters_may_be_missing() -> None:
     counted = {name: tensor for name, tensor in S.items() if not name.endswith("num_batches_tracked")}
     assert_is(find(counted), counted)
@@ -254,6 +274,23 @@ def test_a_stem_that_gathers_pixels_has_more_channels_than_the_image() -> None:
 
     found = find(state_of(0, 5, 8), build=build)
     assert (found.classes, found.channels) == (5, 2)
+    with pytest.raises(WeightsError, match=r"stem.weight \(4, 6, 3, 3\), not \(4, 12, 3, 3\)"):
+        find(state_of(0, 7, 6), build=build)
+
+
+def test_only_the_first_convolution_tells_of_channels() -> None:
+    other = dict(S)
+    other["blocks.0.0.weight"] = torch.zeros(4, 12, 1, 1)
+    with pytest.raises(
+        WeightsError, match=r"fit Small: 1 of another shape \(blocks.0.0.weight \(4, 12, 1, 1\), not"
+    ):
+        find(other)
+    with pytest.raises(
+        WeightsError, match=r"1 of another shape \(stem.weight \(5, 3, 3, 3\), not \(4, 3, 3, 3\)\)"
+    ):
+        find(S | {"stem.weight": torch.zeros(5, 3, 3, 3)})
+    with pytest.raises(WeightsError, match=r"1 of another shape \(fc.bias \(\), not \(7,\)\)"):
+        find(S | {"fc.bias": torch.tensor(1.0)})
 
 
 # What does not fit
