@@ -218,7 +218,7 @@ REFUSED: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "a sum over the batch": (lambda x: x * x.sum(), "a sum over everything: images of a batch must not mix"),
     "a mean over the batch": (lambda x: x - x.mean(), "a mean over everything: images of a batch must not mix"),
     "numpy": (lambda x: x * torch.from_numpy(x.detach().numpy()), r"torch.export cannot take Around"),
-    "unknown ops": (lambda x: torch.special.i0(x) + x.prod(1, keepdim=True), r"no rule for 2 op\(s\).*aten.prod"),
+    "unknown ops": (lambda x: torch.special.i0(x) + x.cumprod(1), r"no rule for 2 op\(s\).*aten.cumprod"),
     "dropout that is always on": (lambda x: F.dropout(x), r"dropout at the top level runs in training mode"),
     "batch statistics": (
         lambda x: F.batch_norm(x, None, None, training=True),
