@@ -62,6 +62,7 @@ def precision_table() -> str:
 def main() -> None:
     """Write the page."""
     from tests.conformance.peers import tables
+    from tests.whole.brought import table
 
     parser = argparse.ArgumentParser("python -m benchmarks.exactness")
     parser.add_argument("--rows", type=Path, metavar="FILE", help="what `python -m engine verify --all` printed")
@@ -77,7 +78,7 @@ def main() -> None:
     PAGE.write_text(
         TEXT.format(
             head=head, networks=networks, verdict=verdict, agreements=agreements, faults=faults,
-            left_behind=left_behind, precision=precision_table(), photos=", ".join(PHOTOS),
+            left_behind=left_behind, precision=precision_table(), brought=table(), photos=", ".join(PHOTOS),
         )
     )  # fmt: skip
     print(f"{PAGE.name} is written")
@@ -107,6 +108,14 @@ order. In float32 the bound is 1e-5; `tests/whole/test_families.py` holds sixtee
 every layer. A random network in float32 has to be fit for a reference: where an activation's input lies within
 rounding of its kink, both derivatives are right, and one such flip moves a map by 1e-3 to 4e-2 of its maximum
 (measured). The tests therefore take images on which none lies there.
+
+## What people bring
+
+`python -m tests.whole.brought`: ordinary steps between a convolution and a linear layer, gradients of the author's
+own, and outputs of any shape, in float64. The figure is the deviation of the gradient at the image from autograd
+through the network as its author wrote it; what can't be exact is refused in that sentence.
+
+{brought}
 
 ## Where the tools of the field agree
 
