@@ -55,6 +55,8 @@ class Gate(torch.autograd.Function):
             return slope * ct, None, None, None
         if ctx.gate == "deconvnet":
             return ct * (ct > 0), None, None, None
+        if ctx.gate != "guided":
+            raise ValueError(f"the oracle has no formula for the gate {ctx.gate!r}")
         passed = slope * ct * (ct > 0)
         return passed if ctx.ends else passed * (x > 0), None, None, None
 

@@ -8,6 +8,7 @@ from ..compiler.passes import compile_program
 from ..files.shelf import coverage_of
 from ..listing.program import Program
 from ..methods import METHODS
+from ..models.dense import EMBEDDERS, SEGMENTERS
 from ..models.loading import load_model
 from ..models.timm import PREFIX, REPRESENTATIVE
 from ..models.zoo import MODELS, availability, by_family
@@ -58,7 +59,7 @@ def verify(options: argparse.Namespace) -> int:
     """Hold whole networks with random weights against autograd and print the table; status 1 above the bound."""
     names = options.models or ["efficientnet_lite0", "resnet18", "timm/convnextv2_atto"]
     if options.all:
-        names = [*MODELS, *(f"{PREFIX}{name}" for name in REPRESENTATIVE)]
+        names = [*MODELS, *(f"{PREFIX}{name}" for name in REPRESENTATIVE), *SEGMENTERS, *EMBEDDERS]
     dtype = getattr(torch, options.dtype)
     print(f"torch {torch.__version__}, {options.dtype}, bound {BOUNDS[dtype]}, random weights\n\n{header()}")
     kept = True

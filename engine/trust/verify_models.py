@@ -21,7 +21,9 @@ from ..compiler.heads import as_logits
 from ..compiler.passes import compile_program
 from ..errors import CaptureError, CompileError
 from ..listing.program import aten, op_name
+from ..models.dense import SIDE, build_other, has_other_outputs
 from ..models.loading import load_model
+from ..models.numbers import SEED
 from ..models.zoo import Size, geometry_of
 from ..pictures.geometry import Geometry
 from ..torchscript.lowering import lower
@@ -96,6 +98,9 @@ def rows(names: Sequence[str], side: int = 224, dtype: torch.dtype = torch.float
 
 
 def _row(name: str, side: int, dtype: torch.dtype) -> Row:
+    if has_other_outputs(name):
+        images = torch.randn(2, 3, *[min(side or SIDE, SIDE)] * 2, generator=torch.Generator().manual_seed(SEED))
+        return verify(name, build_other(name), images, dtype)
     model = load_model(name, "random", size=_at_most(name, side))
     return verify(name, model.module, model.example, dtype)
 

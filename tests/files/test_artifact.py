@@ -298,7 +298,10 @@ def test_threads_share_one_explainer(explainer: Explainer, question: tuple[Tenso
             lambda e, x, s: e.explain(x[:, :, :8], s, "gradient"),
             r"x is \[2, 3, 8, 16\], this network takes \[N, 3, 16",
         ),
-        (lambda e, x, s: e.explain(x, s[:1], "gradient"), r"seed is \[1, 6\], for these images it is \[2, 6\]"),
+        (
+            lambda e, x, s: e.explain(x, s[[0, 1, 1]], "gradient"),
+            r"seed is \[3, 6\], for these images it is \[2, 6\]",
+        ),
         (lambda e, x, s: e.one_hot("zebra"), "no class is called 'zebra'"),
         (lambda e, x, s: e.one_hot(6), r"class 6 is not one of 0\.\.5"),
     ],
