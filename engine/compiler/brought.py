@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CaptureError
+from .advice import refusal
 from .heads import heads_of
 
 WHERE = "network"  # what the network is called inside `Brought`, and what export puts before each of its names
@@ -28,16 +29,25 @@ class Brought(nn.Module):
         super().__init__()
         self.network = network
         self.inputs = dict(inputs)
+        self.keyword = _keyword(network)
         self.training = network.training
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """The network's outputs that are tensors, by key, field or place."""
-        return heads_of(self.network(image, **self.inputs))
+        given = {self.keyword: image} if self.keyword else {}
+        return heads_of(self.network(*(() if given else (image,)), **given, **self.inputs))
+
+    def run(self, image: Tensor) -> dict[str, Tensor]:
+        """The heads for an image, with copies of the buffers: who counts calls counts none of these."""
+        buffers = {name: buffer.clone() for name, buffer in self.named_buffers()}
+        heads: dict[str, Tensor] = torch.func.functional_call(self, buffers, (image,))
+        return heads
 
     @property
     def title(self) -> str:
         """What the author called it."""
-        return type(self.network).__name__
+        name = type(self.network).__name__
+        return "the exported program" if name == "UnflattenedModule" else name
 
 
 def bring(module: Any, example: Tensor, inputs: Mapping[str, Any] | None = None) -> Brought:
@@ -58,7 +68,9 @@ def bring(module: Any, example: Tensor, inputs: Mapping[str, Any] | None = None)
     _refuse_quantised(network)
     _refuse_other_data(network, example)
     _refuse_missing_inputs(network, inputs or {})
-    return Brought(network, inputs or {})
+    brought = Brought(network, inputs or {})
+    _refuse_what_fails(brought, example)
+    return brought
 
 
 def _unwrapped(module: Any) -> nn.Module:
@@ -67,6 +79,9 @@ def _unwrapped(module: Any) -> nn.Module:
         unflattened = torch.export.unflatten(module)  # with its modules, by whose names layers go
         for part in unflattened.modules():
             part.training = False  # it is in the mode that it was exported in, and has no other
+        unflattened.check_input_constraints = (
+            False  # they want the batch of its own example; the certificate judges
+        )
         return unflattened
     if isinstance(module, (torch.jit.ScriptModule, torch.jit.ScriptFunction)):
         raise CaptureError(
@@ -97,6 +112,11 @@ def _refuse_quantised(network: nn.Module) -> None:
     """Integers have no derivative, and a listing of integer kernels no rules."""
     for name, part in network.named_modules():
         kind = type(part)
+        if isinstance(part, torch.jit.ScriptModule):
+            raise CaptureError(
+                f"{name} is TorchScript, and what it computes can no longer be taken apart: put the nn.Module "
+                "there that it was scripted or traced from"
+            )
         own = [t for t in part.parameters(recurse=False) if type(t.data) is not Tensor or t.is_quantized]
         packages = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "bitsandbytes")
         if kind.__module__.startswith(packages) or own:
@@ -134,8 +154,10 @@ def _refuse_other_data(network: nn.Module, example: Tensor) -> None:
 def _refuse_missing_inputs(network: nn.Module, inputs: Mapping[str, Any]) -> None:
     """`forward` must be content with an image and the fixed inputs."""
     signature = inspect.signature(network.forward)
+    keyword = _keyword(network)
+    image = {keyword: None} if keyword else {}
     try:
-        signature.bind(None, **dict.fromkeys(inputs))
+        signature.bind(*(() if keyword else (None,)), **image, **dict.fromkeys(inputs))
     except TypeError as error:
         kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
         takes = [p for p in signature.parameters.values() if p.kind not in kinds]
@@ -147,6 +169,23 @@ def _refuse_missing_inputs(network: nn.Module, inputs: Mapping[str, Any]) -> Non
             f"{type(network).__name__}.forward takes {', '.join(missing)} beside the image: give what is to be "
             f"fixed, inputs={{{fixed}}}, or wrap the network in a module whose forward takes the image alone"
         ) from None
+
+
+def _keyword(network: nn.Module) -> str:
+    """What the image must be called, where `forward` takes nothing by place."""
+    parameters = list(inspect.signature(network.forward).parameters.values())
+    by_place = any(p.kind is not p.KEYWORD_ONLY and p.kind is not p.VAR_KEYWORD for p in parameters)
+    return "" if by_place else next((p.name for p in parameters if p.kind is p.KEYWORD_ONLY), "")
+
+
+def _refuse_what_fails(network: Brought, example: Tensor) -> None:
+    """Run the network as its author does: what fails there is said in torch's own sentence and not in export's."""
+    try:
+        with torch.inference_mode(False), torch.no_grad():
+            network.run(example.detach().clone())
+    except Exception as error:
+        start = f"{network.title} cannot take its example, {_word(example.dtype)} {list(example.shape)}"
+        raise refusal(start, error, "It fails so without this project too.") from None
 
 
 def _word(dtype: torch.dtype) -> str:

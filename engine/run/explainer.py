@@ -70,7 +70,15 @@ class Explainer:
         return Geometry.from_dict(self.manifest["geometry"])
 
     def preprocess(self, image: Tensor) -> Tensor:
-        """uint8 [H, W, 3] RGB -> [1, C, S, S]."""
+        """uint8 [H, W, 3] RGB -> [1, C, S, S]; of a network on other bands, images [H, W, C] of those.
+
+        Raises ValueError for an image of other bands.
+        """
+        bands = len(self.geometry.mean)
+        wanted = 3 if bands in (1, 3) else bands
+        if image.ndim != 3 or image.shape[2] != wanted:
+            told = "RGB" if wanted == 3 else f"{wanted} bands, and so no photos but tensors of as many"
+            raise ValueError(f"the image is {list(image.shape)}, this network takes [H, W, {wanted}]: {told}")
         with self._asking() as net:
             return net.preprocess(image)  # type: ignore[no-any-return]
 
@@ -258,8 +266,8 @@ class Explainer:
         return list(self.manifest.get("output", [self.manifest["classes"]]))
 
     def _seed(self, x: Tensor, seed: Tensor) -> Tensor:
-        """The seed as the file takes it. Raises ValueError unless it is shaped like the logits of these images."""
-        wanted = [len(x), *self._output]
+        """The seed, of any array, as the file takes it. Raises ValueError unless it is shaped like the logits."""
+        seed, wanted = torch.as_tensor(seed), [len(x), *self._output]
         if list(seed.shape) not in (wanted, [1, *wanted[1:]]):
             hint = ""
             if list(seed.shape) in ([len(x)], [len(x), 1], []) and not seed.is_floating_point():

@@ -4,6 +4,7 @@ What a certificate measures decides. A network whose gradient is not what its st
 author's own, a step that export saw otherwise) is refused, and the step is named.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,8 @@ from .reference import plainly
 BOUNDS = {torch.float64: 1e-7, torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 3e-2}
 # How far the reference is moved to see what rounding does to it: images displaced by so many rounding steps.
 STEPS = 64
+HOOK = "BackwardHookFunction"  # torch's own, in which register_full_backward_hook wraps a module
+MIXED = 1e-3  # what an image may differ by alone and in a batch, for which torch has other kernels
 MOST = 0.5  # nothing excuses more than this share of the largest value
 
 
@@ -49,6 +52,11 @@ def judge(
     with leaving_traces():
         program = compiled.program
         found = compare(scripted, original, program.ending if program.below else None)
+        if math.isnan(found["logits"]):
+            raise CompileError(
+                f"{network.title} gives no numbers (NaN) on standard normal images, nor on images between 0 and "
+                "1, so there is nothing to explain: look for a root, a logarithm or a quotient of what may be zero"
+            )
         told: dict[str, Any] = {"original": found}
         base = max(BOUNDS.get(dtype, 1e-7) for dtype in program.precisions())
         deviations = dict(found)
@@ -59,6 +67,7 @@ def judge(
             moved = _moved(scripted, original)
             allowed = min(max(base, moved), MOST)
         told["allowed"] = allowed
+        _refuse_mixed_images(scripted, original, network, allowed)
         wrong = {name: value for name, value in deviations.items() if not value <= allowed}
         if not wrong:
             return told
@@ -76,7 +85,22 @@ def judge(
 
 
 def _reference(network: Brought, head: str) -> Callable[[Tensor], Tensor]:
-    return lambda x: as_logits(network(x)[head])
+    return lambda x: as_logits(network.run(x)[head])
+
+
+def _refuse_mixed_images(
+    scripted: torch.jit.ScriptModule, original: Callable[[Tensor], Tensor], network: Brought, allowed: float
+) -> None:
+    """Raise CompileError where the answer for an image depends on the others in its batch."""
+    x, _ = question(scripted)
+    with torch.inference_mode(False), torch.no_grad():
+        together, alone = original(x)[:1], original(x[:1])
+    if not relative(together, alone) <= max(allowed, MIXED):
+        raise CompileError(
+            f"images of a batch mix in {network.title}: its answer for one is off by "
+            f"{relative(together, alone):.1e} where another lies beside it. Compute means and statistics over "
+            "axes of one image, not over the batch"
+        )
 
 
 def _moved(scripted: torch.jit.ScriptModule, original: Callable[[Tensor], Tensor]) -> float:
@@ -118,7 +142,9 @@ def _complaint(
         f"the listing of {network.title} does not compute what the network does, where {allowed:.1e} is allowed: "
         f"off in {told}. The two part {where}"
     )
-    if own:
+    if HOOK in own:
+        text += ". A backward hook changes a gradient: remove it, a listing knows none"
+    elif own:
         text += (
             f". {', '.join(own)} has a backward of its own, which no step of its forward pass tells: write it "
             "with torch's own steps (a straight-through estimator is h + (step(h) - h).detach())"
@@ -178,7 +204,7 @@ def _watched(network: Brought, x: Tensor) -> tuple[dict[str, Tensor], dict[str, 
     handles = [part.register_forward_hook(watch(name)) for name, part in network.network.named_modules() if name]
     try:
         with torch.inference_mode(False), torch.enable_grad():
-            heads = network(x.detach().clone().requires_grad_())
+            heads = network.run(x.detach().clone().requires_grad_())
     finally:
         for handle in handles:  # the network is its author's, and is given back as it was
             handle.remove()
@@ -191,7 +217,7 @@ def _own_functions(scripted: torch.jit.ScriptModule, compiled: Compiled, network
     """The torch.autograd.Functions on the way from the image to the logits."""
     x, _ = question(scripted)
     with torch.inference_mode(False), torch.enable_grad():
-        logits = network(x.detach().clone().requires_grad_())[compiled.program.head]
+        logits = network.run(x.detach().clone().requires_grad_())[compiled.program.head]
     found, seen, pending = dict[str, None](), set[Any](), [logits.grad_fn]
     while pending:
         node = pending.pop()

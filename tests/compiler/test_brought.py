@@ -137,11 +137,57 @@ def test_the_network_is_as_it_was() -> None:
     assert not any(part._forward_hooks for part in network.modules())
 
 
+def test_an_exported_program_of_a_fixed_batch_is_taken_too() -> None:
+    for images in (1, 2):
+        program = torch.export.export(Net(), (X[:images],))
+        found = compile_model(program, X)  # type: ignore[arg-type]
+        torch.testing.assert_close(found.explain(X, SEED, "gradient"), gradient(Net()), rtol=1e-12, atol=1e-14)
+
+
+def test_an_image_that_is_taken_by_its_name_alone() -> None:
+    class Named(Net):
+        def forward(self, *, image: Tensor, scale: float = 1.0) -> Tensor:  # type: ignore[override]
+            return super().forward(image) * scale
+
+    exact(Named())
+    found = compile_model(Named(), X, inputs={"scale": 2.0})
+    torch.testing.assert_close(found.forward(X), 2 * Net()(X))
+
+
+def test_a_network_that_fails_by_itself_says_so_in_torchs_own_words() -> None:
+    class Failing(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc(self.conv(x).mean((2, 3)).float())
+
+    with pytest.raises(
+        CaptureError, match=r"Failing cannot take its example, float64 \[2, 3, 10, 10\] \(test_brought"
+    ):
+        compile_model(Failing(), X)
+    with pytest.raises(CaptureError, match=r"expected input\[1, 4, 10, 10\] to have 3 channels"):
+        compile_model(Net(), torch.zeros(1, 4, 10, 10, dtype=torch.float64))
+
+
+def test_what_torch_logs_of_a_refusal_reaches_no_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    class Looking(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) if x.sum() > 0 else super().forward(-x)
+
+    with pytest.raises(CaptureError) as refused:
+        compile_model(Looking(), X)
+    assert capfd.readouterr() == ("", "")
+    assert "\n" not in str(refused.value)
+    assert refused.value.__suppress_context__  # nor does the graph, by way of a traceback
+
+
 PLAIN = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()).double().eval()
 REFUSED = {
     "TorchScript": (lambda: torch.jit.script(PLAIN), "is TorchScript already.*nn.Module that it was scripted"),
     "a trace": (lambda: torch.jit.trace(PLAIN, X), "is TorchScript already"),
     "a frozen script": (lambda: torch.jit.freeze(torch.jit.script(PLAIN)), "is TorchScript already"),
+    "a script inside": (
+        lambda: nn.Sequential(PLAIN, torch.jit.script(nn.ReLU())).eval(),
+        "^1 is TorchScript.*nn.Module there",
+    ),
     "a function": (lambda: torch.relu, "no nn.Module"),
     "a state": (lambda: PLAIN.state_dict(), "OrderedDict is no nn.Module"),
 }

@@ -84,6 +84,8 @@ def test_seeds_of_any_type_are_seeds() -> None:
         for one in found:
             torch.testing.assert_close(one, wanted)
     torch.testing.assert_close(explainer.explain(x, explainer.one_hot(1), "gradient")[0], wanted[0])
+    for seed in (np.eye(4)[[1, 2]], [[0, 1, 0, 0], [0, 0, 1, 0]]):
+        torch.testing.assert_close(explainer.explain(x, seed, "gradient"), wanted)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="complex"):
         explainer.explain(x, torch.ones(2, 4, dtype=torch.complex64), "gradient")
     with pytest.raises(ValueError, match=r"seed is \[2\].*classes are asked for by answer"):

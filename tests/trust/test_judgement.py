@@ -135,6 +135,24 @@ def test_a_method_that_is_no_number_on_this_network_is_absent_with_the_reason() 
     assert "gradient" in explainer.methods
 
 
+def test_images_that_mix_are_refused() -> None:
+    for step in (lambda h: h - h.mean(0, keepdim=True), lambda h: h + h.flip(0), lambda h: h * h.softmax(0)):
+        with pytest.raises(ValueError, match=r"images of a batch m(ix in Stepped|ust not mix)"):
+            compile_model(Stepped(step), X)
+
+
+def test_a_hook_is_told_as_one() -> None:
+    network = Stepped(torch.relu)
+    network.second.register_full_backward_hook(lambda module, cts, _: (cts[0] * 2,))
+    with pytest.raises(CompileError, match="A backward hook changes a gradient"):
+        compile_model(network, X)
+
+
+def test_a_network_without_numbers_says_so() -> None:
+    with pytest.raises(CompileError, match=r"gives no numbers \(NaN\)"):
+        compile_model(Stepped(lambda h: (-h.abs() - 1).log()), X)
+
+
 def test_images_that_a_network_can_take_are_found() -> None:
     explainer = compile_model(Stepped(lambda h: h), X)
     assert "standard normal" in explainer.manifest["certificate"]["inputs"]
