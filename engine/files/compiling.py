@@ -1,5 +1,6 @@
 """A network and an example in, an explainer out: the compiler, the file and the certificate, in this order."""
 
+import copy
 import math
 import warnings
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from ..pictures.geometry import Geometry
 from ..run.explainer import OUTPUTS, Explainer
 from ..torchscript.lowering import lower
 from ..trust.certificate import certify
-from ..trust.judgement import judge
+from ..trust.judgement import UndecidedError, judge
 from .manifest import describe
 
 
@@ -80,8 +81,37 @@ def compile_model(
     manifest = describe(
         compiled, preprocess, source or {"name": network.title}, outputs or kind_of_outputs(program)
     )
-    manifest["certificate"] = certificate | judge(scripted, compiled, network, certificate, strict)
+    try:
+        judged = judge(scripted, compiled, network, certificate, strict)
+    except UndecidedError as undecided:
+        judged = _decided_in_float64(undecided, network, example, layers, (head, below_softmax))
+        certificate["inputs"] += ", decided in float64"
+    manifest["certificate"] = certificate | judged
     return Explainer(scripted, manifest)
+
+
+def _decided_in_float64(
+    undecided: UndecidedError,
+    network: Brought,
+    example: Tensor,
+    layers: str | Sequence[str],
+    logits: tuple[str | int | None, bool],
+) -> dict[str, Any]:
+    """What the same network in float64 says of its listing, where rounding in its own precision drowns all."""
+    try:
+        inputs = {
+            name: value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
+            for name, value in network.inputs.items()
+        }
+        finer = bring(copy.deepcopy(network.network).double(), example.double(), inputs)
+        channels, *size = example.shape[1:]
+        plain = Geometry(min(size), (size[0], size[1]), "bilinear", (0.0,) * channels, (1.0,) * channels)
+        compiled, scripted, certificate = _compiled(
+            finer, example.double(), layers, ["gradient"], logits, None, plain
+        )
+    except (ValueError, RuntimeError, MemoryError):
+        raise undecided from None
+    return judge(scripted, compiled, finer, certificate, True)
 
 
 def _compiled(

@@ -83,6 +83,26 @@ def test_a_kink_refuses_nothing() -> None:
     assert max(exact["original"].values()) < 1e-7
 
 
+class Chaotic(Net):
+    """Of which float32 tells nothing: a folded BatchNorm rounds otherwise, and the sine has gone round by then."""
+
+    def __init__(self, step: Any) -> None:
+        super().__init__()
+        self.bn, self.step = nn.BatchNorm2d(6).double().eval(), step
+        nn.init.uniform_(self.bn.running_var, 0.5, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.step((self.bn(self.conv(x)) * 1e7).sin()).mean((2, 3)))
+
+
+def test_what_float32_can_not_decide_float64_does() -> None:
+    told = compile_model(Chaotic(torch.relu).float(), X.float(), methods=["gradient"]).manifest["certificate"]
+    assert told["inputs"].endswith("decided in float64") and told["dtype"] == "float32"
+    assert max(told["original"].values()) <= told["allowed"] < 1e-3
+    with pytest.raises(CompileError, match="Sign has a backward of its own"):
+        compile_model(Chaotic(Sign.apply).float(), X.float(), methods=["gradient"])
+
+
 def test_a_rule_that_is_wrong_makes_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
     from engine.rules.pages import VJPS
 
