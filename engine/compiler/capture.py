@@ -180,6 +180,8 @@ class _Copy:
 
     def append(self, node: fx.Node, op: Any, args: Any, kwargs: Any, meaning: fx.Node | None = None) -> fx.Node:
         """Append a functional call of `op`; `meaning` is the exported node whose value it is from here on."""
+        if op is operator.neg:
+            op, args = operator.mul, (args[0], -1)
         if op in CASTS:  # to where the file lies, whatever device the network names
             op, args, kwargs = aten.to, (args[0], node.meta["val"].dtype), {}
         random = torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())

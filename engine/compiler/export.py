@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
+from operator import getitem
 from typing import Any, TextIO
 
 import torch
@@ -13,7 +14,7 @@ from torch.export import Dim, export
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
 from ..errors import CaptureError
-from ..listing.program import Program, op_name, place, source_line
+from ..listing.program import INTEGER_OPS, Program, op_name, place, source_line
 from .advice import refusal
 from .brought import WHERE, Brought
 from .grad_modes import detach_regions, leaving_traces
@@ -89,6 +90,11 @@ def refuse_open_shapes(program: Program) -> None:
     numbers = (torch.SymInt, torch.SymFloat, torch.SymBool)
     for node in program.needed([program.logits]):
         value = node.meta["val"]
+        if getattr(node.target, "__module__", "") == "_operator" and node.target not in (*INTEGER_OPS, getitem):
+            raise CaptureError(
+                f"{op_name(node)} of a batch size at {place(node)}{source_line(node)}: a listing adds, multiplies "
+                "and divides them without a rest"
+            )
         if isinstance(value, numbers) and free_unbacked_symbols(value):
             raise CaptureError(
                 f"{op_name(node)} at {place(node)}{source_line(node)} makes a number of pixel values (`.item()`, "

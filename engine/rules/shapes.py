@@ -77,9 +77,17 @@ def slice_vjp(ct, y, self, dim=0, start=None, end=None, step=1):
     """Zero outside the slice."""
     length = self.shape[dim]
     if not isinstance(length, int):
-        raise NotImplementedError("a slice along the batch: images of a batch must not mix")
+        # Whole batches beside each other, as of images and their mirror images, may part again.
+        if step != 1 or not (_of_the_batch(start) and _of_the_batch(end)):
+            raise NotImplementedError("a slice along the batch: images of a batch must not mix")
+        return (aten.slice_scatter(aten.zeros_like(self), ct, dim, start, end),)
     start, end, step = slice(start, end, step).indices(length)
     return (aten.slice_backward(ct, self.shape, dim, start, end, step),)
+
+
+def _of_the_batch(end):
+    """Is this end of a slice an end of the axis, or a multiple of the number of images?"""
+    return end is None or not isinstance(end, int) or end == 0 or end >= 2**62
 
 
 @defvjp(aten.select, kind=kinds.CUT)

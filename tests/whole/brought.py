@@ -84,6 +84,13 @@ def global_filter(h: Tensor) -> Tensor:
     return gap(torch.fft.irfft2(torch.fft.rfft2(h, norm="ortho") * weight, s=h.shape[-2:], norm="ortho"))
 
 
+def mirrored(h: Tensor) -> Tensor:
+    """Test-time augmentation in one batch."""
+    images = h.shape[0]
+    both = gap(torch.cat([h, h.flip(-1) * 2, h.flip(-2)]).relu())
+    return torch.maximum(both[:images], both[images : 2 * images]) + both[-images:]
+
+
 STEPS = {
     "generalised-mean pooling, learned": Row(
         lambda h: h.clamp(min=1e-6).pow(fixed(6, 1, 1).abs() + 1).mean((2, 3)).pow(1 / (fixed(6).abs() + 1))
@@ -180,6 +187,10 @@ STEPS = {
     "complex: a global filter": Row(global_filter),
     "complex: magnitudes": Row(lambda h: gap(torch.fft.fft2(h).abs() + torch.fft.rfft2(h, s=(8, 14)).abs())),
     "complex: parts": Row(lambda h: torch.view_as_real(torch.fft.rfft2(h)).mean((2, 3, 4))),
+    "test-time augmentation in one batch": Row(mirrored),
+    "test-time augmentation one by one": Row(lambda h: torch.stack([gap(v * v) for v in (h, h.flip(-1))]).mean(0)),
+    "another image of the batch": Row(lambda h: gap(h + h[:1]), refused="images of a batch must not mix"),
+    "statistics of the batch": Row(lambda h: gap(h - h.mean(0, keepdim=True)), refused="images of a batch mix"),
     "the batch's size by len()": Row(
         lambda h: gap(h) + fixed(1, 6).expand(len(h), 6), refused="fixes the batch size. Read it as x.shape"
     ),
@@ -257,6 +268,7 @@ GRADIENTS = {
     "a write under no_grad": Row(clipped, refused="clamp_ .* under no_grad"),
     "everything under no_grad": Row(torch.no_grad()(gap), refused="no_grad.* cuts the last path"),
 }
+
 
 OUTPUTS = {
     "one value [N]": Row(lambda h: h.mean((1, 2, 3)), head=False),
