@@ -136,7 +136,7 @@ def assert_compiled_equals_autograd(network: Network) -> None:
 
 
 @given(network=networks())
-@settings(COMMON, max_examples=35)
+@settings(COMMON, max_examples=20)
 def test_a_trunk_node_is_one_without_which_no_path_is_left(network: Network) -> None:
     program = capture(network, torch.zeros(1, 3, *network.size, dtype=torch.float64))
     assert connected(program)
