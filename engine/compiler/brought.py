@@ -182,10 +182,15 @@ def _refuse_what_fails(network: Brought, example: Tensor) -> None:
     """Run the network as its author does: what fails there is said in torch's own sentence and not in export's."""
     try:
         with torch.inference_mode(False), torch.no_grad():
-            network.run(example.detach().clone())
+            heads = network.run(example.detach().clone())
     except Exception as error:
         start = f"{network.title} cannot take its example, {_word(example.dtype)} {list(example.shape)}"
         raise refusal(start, error, "It fails so without this project too.") from None
+    if not heads:
+        raise CaptureError(
+            f"{network.title} returns no tensor that could be found: return one, or several in a dict, a tuple, a "
+            "named tuple or a dataclass"
+        )
 
 
 def _word(dtype: torch.dtype) -> str:

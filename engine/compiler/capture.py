@@ -21,13 +21,17 @@ from .recognise import name_activations
 
 # Calls that give their input back, in evaluation; that copy it, so that writing into one leaves the other; that do
 # either.
-IDENTITIES = (aten.alias, aten.dropout, aten.dropout_)
+IDENTITIES = (aten.resolve_conj, aten.resolve_neg, aten.alias, aten.dropout, aten.dropout_)
 COPIES = (aten.clone, aten.lift_fresh_copy, aten._to_copy)
 EITHER = (aten.contiguous, aten.to, aten.type_as)
 CASTS = (aten.to, aten.type_as, aten._to_copy)
 
 # What is called otherwise here: a view of a channels_last tensor is not always possible.
-SYNONYMS = {aten.view: aten.reshape, aten._unsafe_view: aten.reshape, aten.sym_size: aten.size}
+# A lazy conjugate is one that is computed.
+SYNONYMS = {
+    aten.view: aten.reshape, aten._unsafe_view: aten.reshape, aten.sym_size: aten.size,
+    aten.conj: aten.conj_physical, aten._conj: aten.conj_physical,
+}  # fmt: skip
 
 # Calls whose rules read what the call computes on the way.
 WITH_RESIDUALS = {aten.max_pool2d: aten.max_pool2d_with_indices, aten.layer_norm: aten.native_layer_norm}

@@ -253,7 +253,13 @@ def _in_order(node: fx.Node) -> list[Any]:
 
 def _pairs(arguments: Iterable[Any], shares: Iterable[Any]) -> Iterable[tuple[fx.Node, Any]]:
     """(argument, its cotangent) for each node among the arguments, lists of nodes included."""
+    arguments, shares = list(arguments), list(shares)
     tensors = [a for a in arguments if _holds_values(a)]
+    # Of `1 - x` the rule answers for the number too, with None.
+    first = arguments[: arguments.index(tensors[0])] if tensors else []
+    numbers = sum(isinstance(a, (int, float)) and not isinstance(a, bool) for a in first)
+    if len(shares) == numbers + len(tensors):
+        shares = shares[numbers:]
     for argument, share in zip(tensors, shares, strict=False):
         if isinstance(argument, fx.Node):
             yield argument, share

@@ -125,6 +125,7 @@ scalar(aten.log2, lambda ct, y, x: ct / (x * math.log(2)))
 scalar(aten.log10, lambda ct, y, x: ct / (x * math.log(10)))
 scalar(aten.cos, lambda ct, y, x: ct * aten.sin(x) * -1)
 scalar(aten.atan, lambda ct, y, x: ct / (x * x + 1))
+scalar(aten.erfinv, lambda ct, y, x: ct * aten.exp(y * y) * (math.sqrt(math.pi) / 2))
 scalar(aten.erfc, lambda ct, y, x: ct * aten.exp(x * x * -1) * (-2 / math.sqrt(math.pi)))
 scalar(aten.erf, lambda ct, y, x: ct * aten.exp(x * x * -1) * (2 / math.sqrt(math.pi)))  # 2 / sqrt(π) e^(-x²)
 

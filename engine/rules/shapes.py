@@ -156,6 +156,8 @@ def roll_vjp(ct, y, self, shifts, dims=()):
     """Rolled back."""
     if not dims:
         raise NotImplementedError("a roll over everything: images of a batch must not mix")
+    if not all(isinstance(shift, int) for shift in ([shifts] if isinstance(shifts, int) else shifts)):
+        raise NotImplementedError("a roll by the number of images: images of a batch must not mix")
     return (aten.roll(ct, [-shift for shift in shifts], dims),)
 
 

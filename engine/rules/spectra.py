@@ -5,7 +5,7 @@ it. So the adjoint of a product with w is one with the conjugate of w, and that 
 """
 
 from . import kinds
-from .registry import aten, defvjp
+from .registry import aten, defvjp, is_complex
 
 
 @defvjp(aten._fft_c2c, kind=kinds.SPECTRUM)
@@ -59,6 +59,31 @@ def conj_physical_vjp(ct, y, self):
 def complex_vjp(ct, y, real, imag):
     """Each part gets its own."""
     parts = aten.view_as_real(ct)
+    return aten.select(parts, -1, 0), aten.select(parts, -1, 1)
+
+
+@defvjp(aten.polar, kind=kinds.SPECTRUM)
+def polar_vjp(ct, y, abs, angle):
+    """Along the ray to the length, across it to the angle; at the origin, where there is no ray, nothing."""
+    real, imag = _parts(ct)
+    (along, aside), (y_real, y_imag) = _parts(aten.sgn(y)), _parts(y)
+    return real * along + imag * aside, imag * y_real - real * y_imag
+
+
+@defvjp(aten.angle, kind=kinds.SPECTRUM)
+def angle_vjp(ct, y, self):
+    """Across the ray, by one over its length; zero at the origin, and of a real value."""
+    if not is_complex(self):
+        return (aten.zeros_like(self),)
+    real, imag = _parts(self)
+    square = real * real + imag * imag
+    share = aten.where(aten.eq(square, 0), 0, ct / square)
+    return (aten.complex(imag * share * -1, real * share),)
+
+
+def _parts(z):
+    """The real and the imaginary part."""
+    parts = aten.view_as_real(z)
     return aten.select(parts, -1, 0), aten.select(parts, -1, 1)
 
 

@@ -119,6 +119,19 @@ def test_a_head_of_any_container_is_found_by_name(returned: Any) -> None:
     exact(Returning(), head=name)
 
 
+def test_an_output_without_tensors_that_are_found_is_refused() -> None:
+    class Bag:
+        def __init__(self, logits: Tensor) -> None:
+            self.logits = logits
+
+    class Bagged(Net):
+        def forward(self, x: Tensor) -> Any:
+            return Bag(super().forward(x))
+
+    with pytest.raises(CaptureError, match=r"Bagged returns no tensor that could be found: .* dataclass"):
+        compile_model(Bagged(), X)
+
+
 def test_the_names_of_heads() -> None:
     one, two = torch.zeros(1), torch.ones(1)
     other = namedtuple("other", "x y")(one, two)

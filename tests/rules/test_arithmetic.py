@@ -92,6 +92,7 @@ CASES = [
     case(aten.log2, positive(2, 3)),
     case(aten.log10, positive(2, 3)),
     case(aten.erfc, x(2, 3)),
+    case(aten.erfinv, at(-0.9, -0.2, 0, 0.7)),
     case(aten.linalg_vector_norm, torch.zeros(2, 3, dtype=torch.float64), 2, [1], True),
     case(aten.amax, x(2, 3, 4, 5), [2, 3]),
     case(aten.amax, ties(2, 3, 4, 5), [-1], True),

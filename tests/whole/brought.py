@@ -183,6 +183,7 @@ STEPS = {
         lambda h: gap(h.scatter(2, h.argmax(2, keepdim=True), h[:, :, :1] * 2))
         + h.flatten(2).topk(3, 2).values.mean(2)
     ),
+    "a number before a value": Row(lambda h: gap(torch.logit(h.sigmoid(), eps=1e-6) + 2**h + torch.rsub(h, 1))),
     "masks and numbers put in": Row(lambda h: gap(h.masked_fill(h < 0.1, 0.2).nan_to_num() + h.hypot(h + 1))),
     "complex: a global filter": Row(global_filter),
     "complex: magnitudes": Row(lambda h: gap(torch.fft.fft2(h).abs() + torch.fft.rfft2(h, s=(8, 14)).abs())),
@@ -198,7 +199,9 @@ STEPS = {
     "singular values": Row(lambda h: torch.linalg.svdvals(h[:, :, :3, :3]).mean(2), refused="_linalg_svd"),
     "an inverse": Row(lambda h: gap(torch.linalg.inv(h + 9 * torch.eye(8))), refused="checks its values"),
     "random numbers": Row(lambda h: gap(h * torch.rand_like(h)), refused="rand_like .* draws random"),
-    "complex: phases": Row(lambda h: gap(torch.fft.fft2(h).angle()), refused="angle"),
+    "complex: phases and conjugates": Row(
+        lambda h: gap(torch.fft.fft2(h).angle()) + gap((torch.polar(h, h * 2) * torch.fft.fft2(h).conj()).real)
+    ),
 }  # fmt: skip
 
 
