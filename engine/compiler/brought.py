@@ -92,7 +92,8 @@ def _unwrapped(module: Any) -> nn.Module:
         raise CaptureError(
             f"{type(module).__name__} is no nn.Module: put the call into the `forward` of one, and give that"
         )
-    inner = getattr(module, "_orig_mod", None)  # of torch.compile
+    # torch.compile leaves the network as it was and puts its own module around it.
+    inner = getattr(module, "_orig_mod", None)
     averaged = (nn.DataParallel, nn.parallel.DistributedDataParallel, torch.optim.swa_utils.AveragedModel)
     if inner is None and isinstance(module, averaged):
         inner = module.module
@@ -118,6 +119,7 @@ def _refuse_quantised(network: nn.Module) -> None:
                 "there that it was scripted or traced from"
             )
         own = [t for t in part.parameters(recurse=False) if type(t.data) is not Tensor or t.is_quantized]
+        # By where their classes stand: a quantised layer is no subclass of what it was made of.
         packages = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "bitsandbytes")
         if kind.__module__.startswith(packages) or own:
             raise CaptureError(

@@ -69,6 +69,7 @@ def capture(
         except NotFunctional:
             # torch's own functionalisation takes any graph, and three quarters of the time.
             program = _as_program(_taken_apart(exported, {}), head, known_only=False)
+        # A rule keeps an op whole. Where there is none, torch may know it as a few that have rules.
         if not all(node.target in _DIFFERENTIABLE for node in active_nodes(program)[1:]):
             program = _as_program(_taken_apart(exported, decompositions()), head, known_only=False)
     refuse_open_shapes(program)

@@ -69,6 +69,7 @@ def deformable_convolution(
     parts = input.reshape(batch * offset_groups, channels // offset_groups, height, width)
     read = F.grid_sample(parts, grid, "bilinear", "zeros", align_corners=False)
     read = read.reshape(batch * offset_groups, channels // offset_groups, taps, out_height, out_width)
+    # Each tap becomes a channel of its own, which a convolution of one pixel sums as the kernel would.
     if use_mask:
         read = read * mask.reshape(batch * offset_groups, 1, taps, out_height, out_width)
     read = read.reshape(batch, channels * taps, out_height, out_width)

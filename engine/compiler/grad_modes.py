@@ -62,6 +62,7 @@ def leaving_traces() -> Iterator[None]:
                 return wrapper.apply(function, preserve, *args)
             return function(*args)
 
+    # One export at a time: a second one would take the first one's stand-ins for torch's own and leave them there.
     with _TRACING:
         mode.__enter__, mode.__exit__ = enter_here, leave_here  # type: ignore[method-assign]
         checkpoint.CheckpointFunction = Plainly  # type: ignore[misc, assignment]
@@ -84,6 +85,7 @@ def detach_regions(module: fx.GraphModule) -> None:
             detach_regions(getattr(module, str(node.args[4].target)))
         elif node.target is GRAD_MODE:
             _write_out(module, node, frozen)
+    # A detach for each reader, right before it: what is written into the value in between is seen through it.
     for node in frozen:
         if not isinstance(node.meta.get("val"), Tensor):
             continue
@@ -122,6 +124,7 @@ def _write_out(module: fx.GraphModule, region: fx.Node, frozen: set[fx.Node]) ->
         frozen.discard(reader)
     module.graph.erase_node(region)
     frozen.discard(region)
+    # Regions inside are written out when this one is: what they hand on is read from where this one stood by then.
     for new in [new for new in values.values() if isinstance(new, fx.Node) and new.target is GRAD_MODE]:
         _write_out(module, new, frozen)
 

@@ -115,6 +115,7 @@ class Ending:
 def find_ending(program: Program) -> Ending | None:
     """The ending of a network, through views, casts and scalings by constants; None where it has none."""
     reached, calls, scaled = reached_nodes(program), list[fx.Node](), False
+    # From the output backwards, as long as one value alone depends on the image: a sum of two softmaxes is none.
     node = program.logits
     while node.op == "call_function":
         sources = [source for source in node.all_input_nodes if source in reached]

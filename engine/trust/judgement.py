@@ -67,6 +67,7 @@ def judge(
         deviations = dict(found)
         for kind in ("gates", "methods"):
             deviations |= {f"{kind[:-1]} {name}": value for name, value in certificate[kind].items()}
+        # The reference is moved only where there is something to excuse: it takes four passes more.
         allowed, moved = base, 0.0
         if not all(value <= base for value in deviations.values()):
             moved = _moved(scripted, original)
@@ -177,6 +178,7 @@ def _where_they_part(
         for name, primal, ct in zip(names, primals, cts, strict=True)
         if name and values[name].shape == primal.shape
     ]
+    # Forward first: where a value is another, its cotangents are too, and tell nothing.
     before = "the image"
     for name, primal, _ in known:
         if not relative(primal, values[name]) <= allowed:
