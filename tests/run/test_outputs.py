@@ -158,6 +158,15 @@ def test_a_value_for_each_place(tmp_path) -> None:
         explainer.explain(X, torch.ones(2, 4), "gradient")
 
 
+def test_one_value_for_each_place_is_no_percentage() -> None:
+    network = nn.Sequential(Dense(), nn.Conv2d(4, 1, 1)).double().eval()
+    explainer = compile_model(network, X)
+    logits = network(X).detach()
+    assert explainer.probabilities(logits) is None
+    (row,) = explainer.ranking(logits)[0]
+    assert row.told == f"{float(logits[0].mean()):.2f}" and "%" not in row.told
+
+
 def test_an_embedding_is_explained_towards_a_direction() -> None:
     network = Net()
     explainer = compile_model(network, X, outputs="embedding")
