@@ -64,7 +64,7 @@ def unbroadcast(ct, x):
     if not hasattr(x, "shape"):
         return None
     if is_complex(ct) and not is_complex(x):
-        ct = aten.select(aten.view_as_real(ct), -1, 0)  # a real value has no imaginary part to move
+        ct = real_part(ct)  # a real value has no imaginary part to move
     extra = len(ct.shape) - len(x.shape)
     stretched = [
         axis
@@ -80,6 +80,11 @@ def unbroadcast(ct, x):
 def conj(x):
     """The complex conjugate; a real value, or a number, is its own."""
     return aten.conj_physical(x) if is_complex(x) else x
+
+
+def real_part(x):
+    """Of complex numbers."""
+    return aten.select(aten.view_as_real(x), -1, 0)
 
 
 def is_complex(x):

@@ -4,7 +4,7 @@ See `registry` for what a rule is.
 """
 
 from . import kinds
-from .registry import aten, defvjp, is_complex, unbroadcast
+from .registry import aten, defvjp, is_complex, real_part, unbroadcast
 
 
 @defvjp(aten.reshape, aten.view, aten.flatten, aten.unflatten, aten.squeeze, aten.unsqueeze, kind=kinds.RESHAPE)
@@ -192,7 +192,7 @@ def repeat_interleave_vjp(ct, y, self, repeats, dim=None, output_size=None):
 def to_vjp(ct, y, self, dtype=None, *others, **options):
     """In the precision that it had; a real value that became complex has no imaginary part to move."""
     if is_complex(ct) and not is_complex(self):
-        ct = aten.select(aten.view_as_real(ct), -1, 0)
+        ct = real_part(ct)
     return (aten.to(ct, self.dtype),)
 
 

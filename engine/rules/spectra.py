@@ -5,7 +5,7 @@ it. So the adjoint of a product with w is one with the conjugate of w, and that 
 """
 
 from . import kinds
-from .registry import aten, defvjp, is_complex
+from .registry import aten, defvjp, is_complex, real_part
 
 
 @defvjp(aten._fft_c2c, kind=kinds.SPECTRUM)
@@ -21,7 +21,7 @@ def fft_r2c_vjp(ct, y, self, dim, normalization, onesided):
         last = dim[-1] % len(self.shape)
         missing = self.shape[last] - ct.shape[last]
         ct = aten.constant_pad_nd(ct, [0, 0] * (len(self.shape) - 1 - last) + [0, missing])
-    return (aten.select(aten.view_as_real(aten._fft_c2c(ct, dim, normalization, False)), -1, 0),)
+    return (real_part(aten._fft_c2c(ct, dim, normalization, False)),)
 
 
 @defvjp(aten._fft_c2r, kind=kinds.SPECTRUM)
@@ -58,8 +58,7 @@ def conj_physical_vjp(ct, y, self):
 @defvjp(aten.complex, kind=kinds.SPECTRUM)
 def complex_vjp(ct, y, real, imag):
     """Each part gets its own."""
-    parts = aten.view_as_real(ct)
-    return aten.select(parts, -1, 0), aten.select(parts, -1, 1)
+    return _parts(ct)
 
 
 @defvjp(aten.polar, kind=kinds.SPECTRUM)

@@ -22,12 +22,14 @@ from .reference import plainly
 
 # Deviations that need no excuse, by the coarsest precision that the network computes in. Of float64 torch's own
 # kernels keep no more: hardswish and hardsigmoid multiply by a sixth that is rounded to float32.
-BOUNDS = {torch.float64: 1e-7, torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 3e-2}
+TOLERANCES = {torch.float64: 1e-7, torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 3e-2}
 # How far the reference is moved to see what rounding does to it: images displaced by so many rounding steps.
 STEPS = 64
 MARGIN = 4  # times that: a few kinks make up the largest deviation, and which of them flip is chance
 HOOK = "BackwardHookFunction"  # torch's own, in which register_full_backward_hook wraps a module
 MIXED = 1e-4  # of its largest logit: what the answer for an image may move by where its neighbour is another
+# Of one run of a network: its heads, and by the names of its modules their values and where autograd has them.
+Watched = tuple[dict[str, Tensor], dict[str, Tensor], dict[str, GradientEdge]]
 MOST = 0.5  # nothing excuses more than this share of the largest value
 
 
@@ -63,7 +65,7 @@ def judge(
                 "1, so there is nothing to explain: look for a root, a logarithm or a quotient of what may be zero"
             )
         told: dict[str, Any] = {"original": found}
-        base = max(BOUNDS.get(dtype, 1e-7) for dtype in program.precisions())
+        base = max(TOLERANCES.get(dtype, 1e-7) for dtype in program.precisions())
         deviations = dict(found)
         for kind in ("gates", "methods"):
             deviations |= {f"{kind[:-1]} {name}": value for name, value in certificate[kind].items()}
@@ -142,10 +144,10 @@ def _complaint(
             f"the file of {network.title} is off from autograd through its own forward pass, {allowed:.1e} is "
             f"allowed: {told}. That is a defect of a rule or of the compiler, not of the network: please report it"
         )
-    where, own = (
-        _where_they_part(scripted, compiled, network, allowed),
-        _own_functions(scripted, compiled, network),
-    )
+    x, seed = question(scripted)
+    watched = _watched(network, x)
+    where = _where_they_part(scripted, compiled, (x, seed), watched, allowed)
+    own = _own_functions(watched[0][compiled.program.head])
     text = (
         f"the listing of {network.title} does not compute what the network does, where {allowed:.1e} is allowed: "
         f"off in {told}. The two part {where}"
@@ -161,16 +163,18 @@ def _complaint(
 
 
 def _where_they_part(
-    scripted: torch.jit.ScriptModule, compiled: Compiled, network: Brought, allowed: float
+    scripted: torch.jit.ScriptModule,
+    compiled: Compiled,
+    asked: tuple[Tensor, Tensor],
+    watched: Watched,
+    allowed: float,
 ) -> str:
     """Between which two layers: the first primal that differs, or else the first cotangent, from the logits on."""
-    x, seed = question(scripted)
-    program = compiled.program
+    (x, seed), (kept, values, edges), program = asked, watched, compiled.program
     found, inner_seed = brought_below(scripted, x, seed, program.ending if program.below else None)
     with torch.no_grad(), plainly():
         gate = "gradient" if "gradient" in scripted.gates else scripted.gates[0]
         _, primals, cts, _ = scripted.probe(x, inner_seed, gate)
-    kept, values, edges = _watched(network, x)
     wanted_logits = as_logits(kept[program.head])
     names = [next((n for n in (layer.name, *layer.aliases) if n in edges), "") for layer in program.layers]
     known = [
@@ -222,11 +226,8 @@ def _watched(network: Brought, x: Tensor) -> tuple[dict[str, Tensor], dict[str, 
     return heads, values, edges
 
 
-def _own_functions(scripted: torch.jit.ScriptModule, compiled: Compiled, network: Brought) -> list[str]:
+def _own_functions(logits: Tensor) -> list[str]:
     """The torch.autograd.Functions on the way from the image to the logits."""
-    x, _ = question(scripted)
-    with torch.inference_mode(False), torch.enable_grad():
-        logits = network.run(x.detach().clone().requires_grad_())[compiled.program.head]
     found, seen, pending = dict[str, None](), set[Any](), [logits.grad_fn]
     while pending:
         node = pending.pop()
