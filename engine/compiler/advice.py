@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import torch
-
 from ..errors import CaptureError
+from ..listing.program import TORCH
 
 # What torch says, and what it means here.
 KNOWN = (
@@ -36,7 +35,7 @@ KNOWN = (
         "forward takes the image alone.",
     ),
     (
-        (".numpy()", "numpy()", "is not a tensor"),
+        ("numpy()", "is not a tensor"),
         "",
         "It leaves torch on the way: write the step with torch's own, which a gradient can go through.",
     ),
@@ -74,7 +73,7 @@ def refusal(start: str, error: Exception, otherwise: str = ELSE) -> CaptureError
 def _source(error: BaseException) -> str:
     """The line of the network's own code at which an error rose: " (net.py, line 12)"."""
     own, frame = "", error.__traceback__
-    packages = str(Path(torch.__file__).parent), str(Path(__file__).parents[1])
+    packages = TORCH, str(Path(__file__).parents[1])
     while frame is not None:
         code = frame.tb_frame.f_code
         if not code.co_filename.startswith(packages) and code.co_name == "forward":

@@ -29,13 +29,12 @@ class Brought(nn.Module):
         super().__init__()
         self.network = network
         self.inputs = dict(inputs)
-        self.keyword = _keyword(network)
         self.training = network.training
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """The network's outputs that are tensors, by key, field or place."""
-        given = {self.keyword: image} if self.keyword else {}
-        return heads_of(self.network(*(() if given else (image,)), **given, **self.inputs))
+        places, names = _arguments(self.network, image, self.inputs)
+        return heads_of(self.network(*places, **names))
 
     def run(self, image: Tensor) -> dict[str, Tensor]:
         """The heads for an image, with copies of the buffers: who counts calls counts none of these."""
@@ -65,7 +64,7 @@ def bring(module: Any, example: Tensor, inputs: Mapping[str, Any] | None = None)
         raise CaptureError(
             "the module is in training mode: call .eval() first, BatchNorm and Dropout depend on it"
         )
-    _refuse_quantised(network)
+    _refuse_other_programs(network)
     _refuse_other_data(network, example)
     _refuse_missing_inputs(network, inputs or {})
     brought = Brought(network, inputs or {})
@@ -79,9 +78,8 @@ def _unwrapped(module: Any) -> nn.Module:
         unflattened = torch.export.unflatten(module)  # with its modules, by whose names layers go
         for part in unflattened.modules():
             part.training = False  # it is in the mode that it was exported in, and has no other
-        unflattened.check_input_constraints = (
-            False  # they want the batch of its own example; the certificate judges
-        )
+        # They want the batch of its own example; whether it takes another one, the certificate judges.
+        unflattened.check_input_constraints = False
         return unflattened
     if isinstance(module, (torch.jit.ScriptModule, torch.jit.ScriptFunction)):
         raise CaptureError(
@@ -109,8 +107,8 @@ def _out_of_inference(network: nn.Module) -> nn.Module:
         return copy.deepcopy(network)
 
 
-def _refuse_quantised(network: nn.Module) -> None:
-    """Integers have no derivative, and a listing of integer kernels no rules."""
+def _refuse_other_programs(network: nn.Module) -> None:
+    """A script inside can't be taken apart; integers have no derivative, and their kernels no rules."""
     for name, part in network.named_modules():
         kind = type(part)
         if isinstance(part, torch.jit.ScriptModule):
@@ -156,10 +154,9 @@ def _refuse_other_data(network: nn.Module, example: Tensor) -> None:
 def _refuse_missing_inputs(network: nn.Module, inputs: Mapping[str, Any]) -> None:
     """`forward` must be content with an image and the fixed inputs."""
     signature = inspect.signature(network.forward)
-    keyword = _keyword(network)
-    image = {keyword: None} if keyword else {}
+    places, names = _arguments(network, None, inputs)
     try:
-        signature.bind(*(() if keyword else (None,)), **image, **dict.fromkeys(inputs))
+        signature.bind(*places, **names)
     except TypeError as error:
         kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
         takes = [p for p in signature.parameters.values() if p.kind not in kinds]
@@ -173,11 +170,14 @@ def _refuse_missing_inputs(network: nn.Module, inputs: Mapping[str, Any]) -> Non
         ) from None
 
 
-def _keyword(network: nn.Module) -> str:
-    """What the image must be called, where `forward` takes nothing by place."""
+def _arguments(
+    network: nn.Module, image: Any, inputs: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """How `forward` is given an image: by place, or by its name where it takes nothing by place."""
     parameters = list(inspect.signature(network.forward).parameters.values())
-    by_place = any(p.kind is not p.KEYWORD_ONLY and p.kind is not p.VAR_KEYWORD for p in parameters)
-    return "" if by_place else next((p.name for p in parameters if p.kind is p.KEYWORD_ONLY), "")
+    by_place = any(p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD) for p in parameters)
+    name = None if by_place else next((p.name for p in parameters if p.kind is p.KEYWORD_ONLY), None)
+    return ((image,), dict(inputs)) if name is None else ((), {name: image, **inputs})
 
 
 def _refuse_what_fails(network: Brought, example: Tensor) -> None:

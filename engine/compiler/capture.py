@@ -41,8 +41,6 @@ FACTORIES = {aten.zeros: aten.new_zeros, aten.ones: aten.new_ones, aten.full: at
 PLACEMENT = ("device", "layout", "pin_memory", "memory_format")
 
 TRAINING_NORMS = (aten._native_batch_norm_legit, aten._native_batch_norm_legit_functional)
-
-
 _DIFFERENTIABLE = {*VJPS, operator.getitem}
 
 

@@ -13,8 +13,6 @@ from ..rules.policies import Coverage
 PLAIN = ops_of(
     kinds.SQUASH, kinds.SOFTMAX, kinds.ATTENTION, kinds.CLAMP, kinds.ELEMENTWISE, kinds.FLAT, kinds.CHOICE
 )
-
-
 # These return truth values and have no rule, hence no kind.
 COMPARISONS = frozenset({aten.gt, aten.ge, aten.lt, aten.le, aten.eq, aten.ne})
 

@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -18,9 +17,8 @@ from torch import Tensor, fx
 from torch.utils import checkpoint
 
 from ..errors import CaptureError
-from ..listing.program import op_name, place, source_line, unique
+from ..listing.program import TORCH, op_name, place, source_line, unique
 
-_TORCH = str(Path(torch.__file__).parent)
 GRAD_MODE = torch.ops.higher_order.wrap_with_set_grad_enabled
 _TRACING = threading.RLock()  # what is put in the place of torch's own is the whole process's
 
@@ -28,7 +26,7 @@ _TRACING = threading.RLock()  # what is put in the place of torch's own is the w
 def _is_torch(frame: FrameType) -> bool:
     """Is it torch itself that calls, which relies on its modes, and no decorator of the author's?"""
     file = frame.f_code.co_filename
-    return file.startswith(_TORCH) and not file.endswith("_contextlib.py")
+    return file.startswith(TORCH) and not file.endswith("_contextlib.py")
 
 
 @contextmanager

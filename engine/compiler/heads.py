@@ -49,15 +49,12 @@ def as_logits(output: Tensor) -> Tensor:
 
 def shape_logits(program: Program) -> None:
     """Append what `as_logits` does to the listing."""
-    shape = program.logits.meta["val"].shape
-    if len(shape) == 1:
-        call: tuple[Any, tuple[Any, ...]] = (aten.unsqueeze, (program.logits, 1))
-    elif len(shape) > 2 and all(length == 1 for length in shape[2:]):
-        call = (aten.flatten, (program.logits, 1))
-    else:
+    value = program.logits.meta["val"]
+    shaped = as_logits(value)
+    if shaped is value:
         return
-    node = program.graph.call_function(*call)
-    node.meta.update(program.logits.meta, val=as_logits(program.logits.meta["val"]))
+    node = program.graph.call_function(aten.unsqueeze if value.ndim == 1 else aten.flatten, (program.logits, 1))
+    node.meta.update(program.logits.meta, val=shaped)
     program.logits = node
 
 

@@ -15,7 +15,7 @@ from ..errors import ProgramError
 from .names import reserved
 
 aten = torch.ops.aten
-_TORCH = str(Path(torch.__file__).parent)
+TORCH = str(Path(torch.__file__).parent)  # whose lines are not the network's own
 
 INTEGER_OPS = {operator.mul: "*", operator.add: "+", operator.sub: "-", operator.floordiv: "//"}
 
@@ -265,5 +265,5 @@ def place(node: fx.Node) -> str:
 def source_line(node: fx.Node) -> str:
     """The line of the network's own source that a call stands in: " (net.py, line 12)"; empty where unknown."""
     lines = re.findall(r'File "([^"]+)", line (\d+)', str(node.meta.get("stack_trace") or ""))
-    own = [line for line in lines if not line[0].startswith(_TORCH)]
+    own = [line for line in lines if not line[0].startswith(TORCH)]
     return f" ({Path(own[-1][0]).name}, line {own[-1][1]})" if own else ""
