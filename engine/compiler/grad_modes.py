@@ -84,13 +84,14 @@ def detach_regions(module: fx.GraphModule) -> None:
         elif node.target is GRAD_MODE:
             _write_out(module, node, frozen)
     # A detach for each reader, right before it: what is written into the value in between is seen through it.
-    for node in frozen:
+    # In the order of the graph, so that the same network gives the same listing.
+    for node in [node for node in module.graph.nodes if node in frozen]:
         if not isinstance(node.meta.get("val"), Tensor):
             continue
         for user in [user for user in node.users if user not in frozen]:
             with module.graph.inserting_before(user):
                 detached = module.graph.call_function(torch.ops.aten.detach.default, (node,))
-            detached.meta.update(node.meta, no_grad=True)
+            detached.meta.update(node.meta)
             user.replace_input_with(node, detached)
     if frozen:
         module.graph.eliminate_dead_code()

@@ -94,6 +94,22 @@ def test_nothing_flows_back_where_the_author_has_it_so(step: Any) -> None:
     assert "detached by the network itself: the top level (test_grad_modes.py, line " in found.coverage
 
 
+def test_the_same_network_gives_the_same_listing() -> None:
+    """Nodes hash by where they lie in memory, which differs from run to run."""
+    from engine.compiler.passes import compile_program
+
+    def many(h: Tensor) -> Tensor:
+        with torch.no_grad():
+            parts = [pooled(h * scale) for scale in range(1, 9)]
+        return torch.stack(parts).sum(0) * pooled(h)
+
+    listings = set()
+    for _ in range(4):
+        program = compile_program(Stepped(many), X, methods=["gradient"]).program
+        listings.add(program.listing({"ct": program.image_cotangents["gradient"]}))
+    assert len(listings) == 1
+
+
 def test_inference_mode_acts_as_no_grad() -> None:
     def inferred(h: Tensor) -> Tensor:
         with torch.inference_mode():
