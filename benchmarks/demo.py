@@ -25,7 +25,7 @@ from benchmarks.process import ROOT
 from benchmarks.slider import frame_ms
 from benchmarks.visitors import HOST, Server, Visitor, crowd
 from engine import load_photo
-from engine.demo.question import Question
+from engine.demo.question import DEFAULT_METHOD, Question
 from engine.demo.studio import LARGE, Studio, encode, methods_of_a_pass
 
 MODEL = "efficientnet_lite0"
@@ -37,10 +37,11 @@ BOUNDS = {"beside": 60.0, "change": 50.0, "warm": 6.0, "cold": 10.0, "share": 0.
 OWN = """
 import sys, threading, time, torch
 from engine import load
+from engine.demo.question import DEFAULT_METHOD
 from engine.demo.studio import methods_of_a_pass
 explainer, cores, seconds = load(sys.argv[1]), torch.get_num_threads(), float(sys.argv[2])
 photo, asked = torch.zeros(680, 1024, 3, dtype=torch.uint8), [0] * cores
-methods = methods_of_a_pass(explainer)
+methods = methods_of_a_pass(explainer, DEFAULT_METHOD)
 ready, begin = threading.Barrier(cores + 1), []
 
 def ask():
@@ -164,7 +165,7 @@ def _stages(folder: Path, height: int, width: int) -> dict[str, float]:
     """Median ms of what lies between a photo's file and the picture's, as the demo does it."""
     studio, times = Studio(folder / "views", folder), dict[str, list[float]]()
     explainer = studio.open(MODEL, "default").explainer
-    methods = methods_of_a_pass(explainer)
+    methods = methods_of_a_pass(explainer, DEFAULT_METHOD)
 
     def timed(stage: str, work: Callable[[], Any]) -> Any:
         begin = time.perf_counter()

@@ -30,7 +30,7 @@ def cosines(exact: Explainer, other: Explainer) -> dict[str, list[float]]:
         photo = torch.from_numpy(getattr(skimage.data, name)())
         x = exact.preprocess(photo)
         target = int(exact.forward(x).argmax())
-        for method in exact.methods:
+        for method in exact.one_pass_methods:
             pair = [e.explain(e.preprocess(photo), e.one_hot(target), method) for e in (exact, other)]
             found.setdefault(method, []).append(cosine(*pair))
     return found
@@ -53,7 +53,7 @@ def precision_table() -> str:
         "| method | bfloat16 | image and stem in bfloat16 too | float32, weights rounded to bfloat16 |",
         "| --- | --- | --- | --- |",
     ]
-    for method in exact.methods:
+    for method in exact.one_pass_methods:
         spans = (f"{min(found[method]):.4f} to {max(found[method]):.4f}" for found in columns)
         lines.append(f"| {method} | {' | '.join(spans)} |")
     return "\n".join(lines)
@@ -95,7 +95,10 @@ Made by `python -m benchmarks.exactness`.
 Each network is compiled with every trunk layer and every gate. *gradient*, *deconvnet*, *guided*: the largest
 deviation of the file's cotangent at the image from its reference, autograd through the file's own forward pass
 with every activation call replaced. *logits*, *original*: the largest deviation of logits and gradient from the
-network that was compiled, by autograd through it. All are relative to the largest value, for two images. Inputs
+network that was compiled, by autograd through it. *starts*: of the cotangent at the image of a random seed at
+the middle one of the layers that a question may start at, the worst of the gates. *tails*: of the logits by the
+tails of the first, the middle and the last layer that has one. All are relative to the largest value, for two
+images, and for one where a seed or a tail is at a layer. Inputs
 are at most 224 pixels wide; three networks, whose reference takes more than 16 GB there, have smaller ones. A
 network that computes in float32 inside (EfficientViT-B0) has float32's bound, 1e-5.
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from .commands.own import add_own
 from .errors import ArtifactError, CaptureError, CompileError, PhotoError, WeightsError
 from .methods import METHODS
+from .methods.baselines import BASELINES
 from .models.zoo import DEFAULT_MODEL
 from .text import COMMAND
 
@@ -86,10 +87,19 @@ def _parser() -> argparse.ArgumentParser:
         "--bands", type=_bands, metavar="R,G,B", help="of a TIFF with more than colours, from 1; one for gray"
     )
     explain.add_argument("--model", default=DEFAULT_MODEL, metavar="MODEL|FILE.pt")
-    explain.add_argument("--method", default="grad_cam", choices=list(METHODS))
+    explain.add_argument(
+        "--method", choices=list(METHODS), help="hires_cam if left out, and grad_cam at the last layer"
+    )
     explain.add_argument("--layer", default="last", metavar="NAME|last|all")
     explain.add_argument("--target", metavar="NAME|INDEX", help="the class to explain; the top one if left out")
     explain.add_argument("--contrast", metavar="NAME|INDEX", help="explain the target rather than this class")
+    explain.add_argument("--smooth", type=int, default=0, metavar="N", help="the mean over N noisy copies")
+    explain.add_argument(
+        "--baseline", default="mean", choices=BASELINES, help="what a path begins at or is hidden by"
+    )
+    explain.add_argument(
+        "--option", action="append", default=[], metavar="NAME=VALUE", help="of a method of many passes: steps=32"
+    )
     explain.add_argument("--view", default="all", choices=["all", "positive", "negative"])
     explain.add_argument("--gray", action="store_true")
     add_own(explain)

@@ -74,9 +74,10 @@ def check(options: argparse.Namespace) -> int:
     print(f"{explainer.manifest['model']['name']}, {certificate['dtype']}: {certificate['inputs']}")
     print(f"largest deviations from autograd, bound {bound}")
     wrong = disagreements(explainer.manifest, explainer.module)
-    for kind in ("gates", "methods"):
+    for kind in ("gates", "methods", "starts"):
         for name, deviation in certificate[kind].items():
-            print(f"  {kind[:-1]:6} {name:16} {deviation:.1e}, written {written[kind].get(name, math.nan):.1e}")
+            before = written.get(kind, {}).get(name, math.nan)
+            print(f"  {kind[:-1]:6} {name:20} {deviation:.1e}, written {before:.1e}")
             if bound is not None and not deviation <= bound:
                 wrong.append(f"{name} is off by {deviation:.1e}, which is above {bound}")
     for difference in wrong:

@@ -7,7 +7,7 @@ import torch
 from ..compiler.passes import compile_program
 from ..files.shelf import coverage_of
 from ..listing.program import Program
-from ..methods import METHODS
+from ..methods import METHODS, NO_GATE
 from ..models.dense import EMBEDDERS, SEGMENTERS
 from ..models.loading import load_model
 from ..models.timm import PREFIX, REPRESENTATIVE
@@ -74,7 +74,9 @@ def _outputs(program: Program, method: str | None) -> dict[str, torch.fx.Node]:
     """The values that a method reads, layer methods at the last layer."""
     outputs = {"logits": program.logits}
     if method:
-        chosen = METHODS[method]
+        chosen = METHODS[METHODS[method].of or method]
+        if chosen.gate == NO_GATE:
+            return outputs | ({} if chosen.at.at_image else {"primal": program.primals[-1]})
         if chosen.at.at_image:
             outputs["cotangent"] = program.image_cotangents[chosen.gate]
         else:

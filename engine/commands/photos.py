@@ -1,6 +1,7 @@
 """A photo in, a picture out."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ from numpy.typing import NDArray
 
 from ..files.artifact import load
 from ..files.shelf import build, open_model
-from ..methods import METHODS
 from ..pictures.figures import Look, picture, shape_text
 from ..pictures.photo import load_photo
 from ..pictures.render import Picture, contact_sheet
 from ..run.explainer import Explainer
+from ..run.watched import Progress
 from .own import given, own_of
 
 
@@ -28,34 +29,50 @@ def explain(options: argparse.Namespace) -> int:
     ranking = explainer.ranking(logits)[0]
     for row in ranking[:5]:
         print(f"{row.told:>7}  {row.index:4}  {row.label}")
-    target = explainer.class_index(options.target) if options.target else ranking[0].index
-    question = explainer.labels[target]
-    if options.contrast:
-        other = explainer.class_index(options.contrast)
-        seed = explainer.contrast(target, other)
-        question += f" rather than {explainer.labels[other]}"
-    else:
-        seed = explainer.where_seen(logits, target) if logits.ndim > 2 else explainer.one_hot(target)
     window = explainer.geometry.window(*photo.shape[:2])
     look = Look(view=options.view, gray=options.gray)
-    title = f"{METHODS[options.method].title}: {question}" if options.method in METHODS else None
-    attribution = explainer.survey(x, seed, [options.method])[options.method][0].float().cpu().numpy()
-    place = METHODS[options.method].at
-    if place.at_every_layer and options.layer == "all":
-        result = sheet(explainer, photo, attribution, look, title)
-    elif place.at_every_layer:
-        index = explainer.layer_index(-1 if options.layer == "last" else options.layer)
-        title = f"{title}, {explainer.layers[index]}"
-        result = picture(photo, window, attribution[index], look, at_image=False)
+    layer = -1 if options.layer == "last" else options.layer
+    answer = explainer.ask(
+        x, options.target, options.method, layer, contrast=options.contrast, smooth=options.smooth,
+        baseline=options.baseline, options=_options(options.option), progress=_progress(),
+    )  # fmt: skip
+    title = f"{answer.title}: {answer.asked[0]}"
+    if len(answer.layers) > 1:
+        result = sheet(explainer, photo, answer.values[0].float().cpu().numpy(), look, title)
     else:
-        one = attribution if place.at_image else attribution[0]
-        result = picture(photo, window, one, look, place.at_image)
+        title = f"{title}, {answer.layers[0]}" if answer.layers else title
+        result = picture(photo, window, answer.values[0].float().cpu().numpy(), look, not answer.layers)
+    for note in answer.told()[1:]:
+        print(note)
     encoded, data = cv2.imencode(Path(options.output).suffix or ".png", cv2.cvtColor(result, cv2.COLOR_RGB2BGR))
     if not encoded:
         raise ValueError(f"{options.output}: no picture format; use .png or .jpg")
     Path(options.output).write_bytes(data.tobytes())
     print(f"{title} -> {options.output} ({result.shape[1]} × {result.shape[0]})")
     return 0
+
+
+def _options(given: list[str]) -> dict[str, float]:
+    """steps=32 and its like. Raises ValueError for anything else."""
+    found = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise ValueError(f"--option {text}: it is NAME=NUMBER, as steps=32") from None
+    return found
+
+
+def _progress() -> Progress | None:
+    """A line that is written over, where a person looks."""
+    if not sys.stderr.isatty():
+        return None
+
+    def tell(done: int, steps: int) -> None:
+        print(f"\r{done} of {steps}", end="\n" if done == steps else "", file=sys.stderr, flush=True)
+
+    return tell
 
 
 def _explainer(options: argparse.Namespace) -> Explainer:
@@ -67,8 +84,8 @@ def _explainer(options: argparse.Namespace) -> Explainer:
         return load(options.model)
     if not said or (said == ["--weights"] and options.weights == "random"):
         return open_model(options.model, options.weights)
-    method = options.method
-    explainer = build(options.model, options.weights, methods=[method], size=options.size, **own_of(options))
+    methods = [options.method] if options.method else None
+    explainer = build(options.model, options.weights, methods=methods, size=options.size, **own_of(options))
     for note in explainer.manifest["model"].get("notes", []):
         print(f"note: {note}")
     return explainer

@@ -116,7 +116,7 @@ class Desk:
         """Another model is open: its last layer is shown, by the same method where it has that."""
         with plainly():
             name, weights = self.chosen_model(values)
-            offers = self.studio.open(name, weights).explainer.methods
+            offers = self.studio.open(name, weights).explainer.one_pass_methods
             asked = self.question(values, model=name, untrained=weights == "random", **ANY_CLASS, layer=None)
             method = asked.method if asked.method in offers else DEFAULT_METHOD
             return self.show(replace(asked, method=method), partial(offered, limits=self.studio.limits))

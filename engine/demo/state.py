@@ -52,7 +52,7 @@ def offered(scene: Scene, limits: Limits = OWN) -> Props:
     """What there is to choose from, where the model is new, and which model that is."""
     question, model = scene.question, scene.model
     choices = [(label, index) for index, label in enumerate(model.labels)]
-    methods = [(METHODS[name].title, name) for name in model.explainer.methods]
+    methods = [(METHODS[name].title, name) for name in model.explainer.one_pass_methods]
     several: Props = {
         "open": {"value": {"model": question.model, "untrained": question.weights == "random"}},
         # What was downloaded for it is cached from now on, which the labels tell.

@@ -166,7 +166,7 @@ class Studio:
             x = explainer.preprocess(torch.from_numpy(photo.pixels))
             if question.contrast is not None:
                 return explainer.forward(x), {}
-            return explainer.answers(x, [target], methods_of_a_pass(explainer))
+            return explainer.answers(x, [target], methods_of_a_pass(explainer, question.method))
 
         def make() -> Values:
             logits, maps = self.cores.run(run)
@@ -186,19 +186,24 @@ class Studio:
         def run() -> Attributions:
             x = explainer.preprocess(torch.from_numpy(photo.pixels))
             seed = explainer.one_hot(target) if contrast is None else explainer.contrast(target, contrast)
-            return _arrays(explainer.survey(x, seed, methods_of_a_pass(explainer)))
+            return _arrays(explainer.survey(x, seed, methods_of_a_pass(explainer, question.method)))
 
         return self._passes.get(_key(question, photo), lambda: self.cores.run(run))
 
 
 def _key(question: Question, photo: Photo) -> tuple[Any, ...]:
     """What a pass depends on."""
-    return photo.key, question.model, question.weights, question.target, question.contrast
+    alone = "" if METHODS[question.method].light else question.method
+    return photo.key, question.model, question.weights, question.target, question.contrast, alone
 
 
-def methods_of_a_pass(explainer: Explainer) -> list[str]:
-    """The methods that a pass answers: products of two are left out, and multiplied when they are looked at."""
-    return [name for name in explainer.methods if not METHODS[name].times]
+def methods_of_a_pass(explainer: Explainer, method: str) -> list[str]:
+    """The methods that the pass for `method` answers: it alone, or with all those that are read on the way.
+
+    Products of two are left out, and multiplied when they are looked at."""
+    if not METHODS[method].light:
+        return [method]
+    return [name for name in explainer.one_pass_methods if METHODS[name].light and not METHODS[name].times]
 
 
 def _arrays(maps: dict[str, Tensor]) -> Attributions:
@@ -221,8 +226,10 @@ def settle(question: Question, model: Model, top: int) -> Question:
     if question.method in explainer.manifest["absent"]:
         title = METHODS[question.method].title
         raise RefusalError(f"{title} does not apply here: {explainer.manifest['absent'][question.method]}.")
-    if question.method not in explainer.methods:
-        raise RefusalError(f"There is no method {question.method!r:.60}. Choose {', '.join(explainer.methods)}.")
+    if question.method not in explainer.one_pass_methods:
+        raise RefusalError(
+            f"There is no method {question.method!r:.60}. Choose {', '.join(explainer.one_pass_methods)}."
+        )
     layer = layers - 1 if question.layer is None else question.layer
     if not 0 <= layer < layers:
         raise RefusalError(f"There is no layer {layer + 1}: this model has {layers}, counted from 1.")

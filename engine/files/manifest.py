@@ -32,7 +32,7 @@ COMPILER = source_digest()  # a file of another compiler is made anew, whatever 
 if TYPE_CHECKING:
     from ..compiler.passes import Compiled  # whoever only asks files never loads the compiler
 
-FORMAT = 5  # of the manifest (docs/manifest.md) and the questions; a file of another format is refused
+FORMAT = 6  # of the manifest (docs/manifest.md) and the questions; a file of another format is refused
 MANIFEST = EXTRA.removeprefix("extra/")
 UNTOLD = {"weights": "given by the caller", "sha256": None, "licence": "unknown: given by the caller"}
 
@@ -64,6 +64,7 @@ def describe(
         ],
         "methods": [
             {"name": m.name, "title": m.title, "gate": m.gate, "at": m.at.value, "times": m.times, "cite": m.cite}
+            | ({"of": m.of, "path": m.path, "options": dict(m.options)} if m.path else {})
             for m in compiled.methods
         ],
         "absent": compiled.absent,
@@ -147,7 +148,7 @@ def disagreements(manifest: dict[str, Any], module: Any) -> list[str]:
     x = torch.zeros(1, len(module.mean), *module.size).to(module.like)
     # Without TorchScript's profiling, which makes a first call several times as slow.
     with torch.no_grad(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
-        primals = module.probe(x, module.one_hot(0), module.gates[0])[1]
+        primals = module.primals(x)[1]
     shapes = [list(primal.shape[1:]) for primal in primals]
     told = {
         "layers": [layer["name"] for layer in manifest["layers"]],

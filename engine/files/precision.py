@@ -45,7 +45,7 @@ def _convert(module: torch.jit.ScriptModule, dtype: torch.dtype) -> None:
 
 
 def _maps(explainer: Explainer, x: Tensor, seed: Tensor) -> dict[str, Tensor]:
-    return {method: explainer.explain(x, seed, method).float() for method in explainer.methods}
+    return {method: explainer.explain(x, seed, method).float() for method in explainer.one_pass_methods}
 
 
 def _cosines(found: Tensor, wanted: Tensor) -> list[float]:

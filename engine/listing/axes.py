@@ -84,6 +84,29 @@ def as_map(value: Any, axes: Axes) -> Any:
     return aten.reshape(value, [-1, *map_shape(axes)])
 
 
+class WayBack(NamedTuple):
+    """How [N, C, H, W] becomes a value again: reshape to factors, permute and join them, put the lead in front."""
+
+    factors: list[int]  # their sizes, in the order in which they make up N, C, H and W; -1 is the batch
+    order: list[int]
+    shape: list[int]  # of the value without its lead
+    lead_axis: int
+    lead: int
+
+
+def way_back(axes: Axes) -> WayBack:
+    """What undoes `as_map`, for a value that has a recipe."""
+    found = recipe(axes)
+    assert found is not None and axes is not None
+    sizes = [-1 if factor.letter == "N" else factor.size for factor in found.factors]
+    shape = [
+        -1 if any(factor.letter == "N" for factor in axis.factors) else length_of(axis) - axis.lead
+        for axis in axes
+    ]
+    order = [found.order.index(position) for position in range(len(found.order))]
+    return WayBack([sizes[position] for position in found.order], order, shape, found.lead_axis, found.lead)
+
+
 def is_pixels(axes: Axes) -> bool:
     """Is the value [N, C, H, W] as it stands?"""
     letters = ["".join(sorted({factor.letter for factor in axis.factors})) for axis in axes or ()]

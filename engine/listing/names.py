@@ -10,11 +10,16 @@ from collections.abc import Iterable
 
 SELF, TORCH, ATEN, TENSOR = "self", "torch", "aten", "Tensor"
 CONV_STEPS, EPILOGUE = "ConvSteps", "Epilogue"  # classes of `torchscript.kernels`
-DEPTH, FIRST, LAST, WANTED = "depth", "first", "last", "wanted"  # what a walk is asked
-NOTHING, OUT, SUMS, PROBED = "nothing", "out", "sums", "probed"  # what it keeps
+FROM_MAP = "from_map"  # a function of `torchscript.entering`
+DEPTH, START, FIRST, LAST, WANTED = "depth", "start", "first", "last", "wanted"  # what a walk is asked
+ASKED = "asked"  # its seed, as whoever asks gives it
+NOTHING, OUT, SUMS, PROBED, NAME = "nothing", "out", "sums", "probed", "name"  # what it keeps
+ORIGIN, ENTERED = "origin", "entered"  # where it starts, where that is a layer
+LAYER = "layer"  # where a tail starts
 
 ANY_PROGRAM = {
-    SELF, TORCH, ATEN, TENSOR, CONV_STEPS, EPILOGUE, DEPTH, FIRST, LAST, WANTED, NOTHING, OUT, SUMS, PROBED,
+    SELF, TORCH, ATEN, TENSOR, CONV_STEPS, EPILOGUE, DEPTH, START, FIRST, LAST, WANTED, ASKED, FROM_MAP,
+    NOTHING, OUT, SUMS, PROBED, NAME, ORIGIN, ENTERED, LAYER,
     *dir(builtins), *keyword.kwlist, *keyword.softkwlist,
     "NoneType",  # a keyword to TorchScript alone: a file that binds it is written and can't be read
 }  # fmt: skip
@@ -38,6 +43,16 @@ def read_of(method: str) -> str:
 def weigh_of(method: str) -> str:
     """The function that gives a method's weights; as `read_of`."""
     return f"weigh_{method}"
+
+
+def path_of(path: str) -> str:
+    """The function that gives a path's points; as `read_of`."""
+    return f"path_{path}"
+
+
+def finish_of(finish: str) -> str:
+    """The function that makes one map of many; as `read_of`."""
+    return f"finish_{finish}"
 
 
 def reserved(gates: Iterable[str]) -> set[str]:

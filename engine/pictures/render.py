@@ -208,3 +208,8 @@ def _write(
             break
         shown = text[: (length + 1) // 2] + "…" + text[len(text) - length // 2 :]
     cv2.putText(sheet, shown, (x, baseline), ink, font, size, weight)
+
+
+def png(picture: Picture) -> bytes:
+    """A picture as a PNG file."""
+    return cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()  # OpenCV takes BGR

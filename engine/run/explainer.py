@@ -1,26 +1,19 @@
 """A scripted program with its manifest, as Python asks it."""
 
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, SupportsIndex
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..methods import Place
-from ..pictures.geometry import Geometry
 from ..torchscript.overlay import check_overlay
-from .names import index_of_class, index_of_layer
-from .onednn import packed
+from .asking import Asking
 from .outputs import OUTPUTS as OUTPUTS
 from .outputs import Answer, probabilities, ranked
-
-Setting = tuple[torch.device, torch.dtype, int, int]  # where, in which precision, with how many threads, images
-MAX_LAYOUTS = 16  # settings that kernels are laid out for; one more takes those of the nearest
+from .starting import Starting
 
 
-class Explainer:
+class Explainer(Asking, Starting):
     """A classifier that explains itself, freshly compiled or loaded: the same questions either way.
 
     x: [N, C, H, W], preprocessed. seed: [N, K], the cotangent of the logits: a one-hot for a class, +1 and -1
@@ -28,46 +21,6 @@ class Explainer:
     images. Answers are raw: scaling to 0..1 is the caller's choice.
     An explainer keeps no state between questions, so threads may share one.
     """
-
-    def __init__(self, module: torch.jit.ScriptModule, manifest: dict[str, Any]) -> None:
-        self.module, self.manifest = module, manifest
-        self._layouts: dict[Setting, torch.jit.ScriptModule] = {}
-        self._lock = threading.Lock()
-
-    @property
-    def layers(self) -> list[str]:
-        """The names of the layers, from the image to the logits."""
-        return [layer["name"] for layer in self.manifest["layers"]]
-
-    @property
-    def methods(self) -> list[str]:
-        """The names of the methods that this file answers."""
-        return [method["name"] for method in self.manifest["methods"]]
-
-    def __repr__(self) -> str:
-        """What it is of and what it answers, for notebooks."""
-        title, classes = self.manifest["model"]["title"], self.manifest["classes"]
-        return f"Explainer({title}: {classes} classes, {len(self.layers)} layers; {', '.join(self.methods)})"
-
-    @property
-    def gates(self) -> list[str]:
-        """The gates that `probe` answers."""
-        return list(self.module.gates)
-
-    @property
-    def labels(self) -> list[str]:
-        """The names of the classes, one per logit."""
-        return list(self.module.labels)
-
-    @property
-    def coverage(self) -> str:
-        """How many activations the gates reach: "35 of 35 activations gated, 21 of them smooth (silu)"."""
-        return str(self.manifest["coverage"]["text"])
-
-    @property
-    def geometry(self) -> Geometry:
-        """How a photo becomes the network's input."""
-        return Geometry.from_dict(self.manifest["geometry"])
 
     def preprocess(self, image: Tensor) -> Tensor:
         """uint8 [H, W, 3] RGB -> [1, C, S, S]; of a network on other bands, images [H, W, C] of those.
@@ -86,11 +39,6 @@ class Explainer:
         """[N, C, H, W] -> logits [N, K]."""
         with self._asking(len(x)) as net:
             return net.forward(x)  # type: ignore[no-any-return]
-
-    @property
-    def outputs(self) -> str:
-        """What the logits are: a "choice" of one class, "independent", "values", "dense" or an "embedding"."""
-        return str(self.manifest.get("outputs", "choice"))
 
     def probabilities(self, logits: Tensor) -> Tensor | None:
         """The probabilities of logits [N, K, …], as the network means them: of a choice they sum to one over the
@@ -148,7 +96,7 @@ class Explainer:
         self._check_question(x, [method])
         index = self._index(method, layer)
         with self._asking(len(x)) as net:
-            return net.explain(x, seed, method, index)  # type: ignore[no-any-return]
+            return self._map(net, x, seed, method, index)
 
     def answer(
         self, x: Tensor, targets: Sequence[int | str] | None, method: str, layer: int | str = -1
@@ -160,7 +108,10 @@ class Explainer:
         self._check_question(x, [method])
         classes, index = self._classes(x, targets), self._index(method, layer)
         with self._asking(len(x)) as net:
-            return net.answer(x, classes, method, index)  # type: ignore[no-any-return]
+            if method not in self.module.path_of:
+                return net.answer(x, classes, method, index)  # type: ignore[no-any-return]
+            logits = net.forward(x)
+            return logits, self._map(net, x, self.module.resolve_seed(logits, classes), method, index)
 
     def answers(
         self, x: Tensor, targets: Sequence[int | str] | None, methods: Sequence[str]
@@ -169,8 +120,10 @@ class Explainer:
         self._check_question(x, methods)
         classes = self._classes(x, targets)
         with self._asking(len(x)) as net:
-            logits, maps = net.answers(x, classes, list(methods))
-        return logits, dict(zip(methods, maps, strict=True))
+            logits, maps = net.answers(x, classes, self._of_a_pass(methods))
+            found = dict(zip(self._of_a_pass(methods), maps, strict=True))
+            settled = self.module.resolve_seed(logits, classes)
+            return logits, {m: found[m] if m in found else self._map(net, x, settled, m, -1) for m in methods}
 
     def overlay(self, photo: Tensor, map: Tensor, strength: float = 0.5) -> Tensor:
         """A map [S, S] of `explain` as a heatmap on its photo, where the network saw it: uint8 [H, W, 3] both.
@@ -187,6 +140,8 @@ class Explainer:
         self._check_question(x, [method])
         if self._place(method).at_image:
             raise ValueError(f"{method} explains the image and has no layers; use explain")
+        if method in self.module.path_of:
+            raise ValueError(f"{method} takes many passes, for one layer at a time; use explain")
         with self._asking(len(x)) as net:
             return net.sweep(x, seed, method)  # type: ignore[no-any-return]
 
@@ -195,8 +150,9 @@ class Explainer:
         seed = self._seed(x, seed)
         self._check_question(x, methods)
         with self._asking(len(x)) as net:
-            maps = net.survey(x, seed, list(methods))
-        return dict(zip(methods, maps, strict=True))
+            maps = net.survey(x, seed, self._of_a_pass(methods))
+            found = dict(zip(self._of_a_pass(methods), maps, strict=True))
+            return {m: found[m] if m in found else self._map(net, x, seed, m, -1) for m in methods}
 
     def probe(self, x: Tensor, seed: Tensor, gate: str) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor]:
         """The raw values: logits, primals and cotangents of the layers, and the cotangent at the image (empty
@@ -208,87 +164,16 @@ class Explainer:
         with self._asking(len(x)) as net:
             return net.probe(x, seed, gate)  # type: ignore[no-any-return]
 
-    def layer_index(self, layer: int | str) -> int:
-        """The index of a layer, by index (negative from the end), name or alias."""
-        return index_of_layer(layer, self.manifest["layers"])
+    def _of_a_pass(self, methods: Sequence[str]) -> list[str]:
+        """Those of the methods that take one pass. Raises ValueError for others of one layer at a time."""
+        many = [method for method in methods if method in self.module.path_of]
+        if layered := [method for method in many if not self._place(method).at_image]:
+            raise ValueError(f"{layered[0]} takes many passes, for one layer at a time; use explain")
+        return [method for method in methods if method not in many]
 
-    def class_index(self, target: int | str | Tensor | SupportsIndex) -> int:
-        """The index of a class, by index (of any type, a tensor of one number too) or name (or a name that starts
-        like it, where only one does)."""
-        return index_of_class(target, self.labels)
-
-    @contextmanager
-    def _asking(self, images: int = 1) -> Iterator[Any]:
-        """The module to ask, with the kernels of this processor, laid out for so many images.
-
-        No autograd, and no profiling: it would make the first two calls several times as slow, and the listing is
-        specialised already. Both are settings of this thread alone, and as before afterwards.
-        """
-        with torch.no_grad(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
-            yield self._packed_for(images)
-
-    def _packed_for(self, images: int) -> torch.jit.ScriptModule:
-        """The module whose kernels are laid out for this thread, and for so many images."""
-        like, threads = self.module.like, torch.get_num_threads()
-        setting = like.device, like.dtype, threads, images
-        known = self._layouts
-        if setting not in known:
-            with self._lock, torch.inference_mode(False):
-                known = {key: module for key, module in self._layouts.items() if key[:2] == setting[:2]}
-                if setting not in known and len(known) < MAX_LAYOUTS:
-                    known[setting] = packed(self.module, images, list(known.values()))
-                elif setting not in known:
-                    known[setting] = known[min(known, key=lambda key: _distance(key, threads, images))]
-                self._layouts = known
-        return known[setting]
-
-    def _index(self, method: str, layer: int | str) -> int:
-        if self._place(method).at_image:
-            return -1
-        index = self.layer_index(layer)
-        if not self._place(method).at_every_layer and index not in (-1, self.module.pooled):
-            raise ValueError(f"{method} has one layer, {self.layers[self.module.pooled]!r}; ask for it or for -1")
-        return index
-
-    def _classes(self, x: Tensor, targets: Sequence[int | str] | None) -> Tensor:
-        """The classes asked for, int64 [N, 1]."""
-        asked = [-1] * len(x) if targets is None else [t if t == -1 else self.class_index(t) for t in targets]
-        if len(asked) != len(x):
-            raise ValueError(f"{len(asked)} targets for {len(x)} images")
-        return torch.tensor(asked, device=x.device)[:, None]
-
-    def _place(self, method: str) -> Place:
-        return next(Place(entry["at"]) for entry in self.manifest["methods"] if entry["name"] == method)
-
-    @property
-    def _output(self) -> list[int]:
-        """The shape of the logits of an image."""
-        return list(self.manifest.get("output", [self.manifest["classes"]]))
-
-    def _seed(self, x: Tensor, seed: Tensor) -> Tensor:
-        """The seed, of any array, as the file takes it. Raises ValueError unless it is shaped like the logits."""
-        seed, wanted = torch.as_tensor(seed), [len(x), *self._output]
-        if list(seed.shape) not in (wanted, [1, *wanted[1:]]):
-            hint = ""
-            if list(seed.shape) in ([len(x)], [len(x), 1], []) and not seed.is_floating_point():
-                hint = "; classes are asked for by answer(x, targets, method, layer)"
-            raise ValueError(f"seed is {list(seed.shape)}, for these images it is {wanted}{hint}")
-        if seed.is_complex():
-            raise ValueError("seed is complex: it is a cotangent of the logits, and those are real")
-        return seed.to(self.module.like).expand(wanted)
-
-    def _check_question(self, x: Tensor, methods: Sequence[str]) -> None:
-        """Raise ValueError unless the question fits the network."""
-        channels, (height, width) = len(self.geometry.mean), self.geometry.crop
-        if x.ndim != 4 or tuple(x.shape[1:]) != (channels, height, width):
-            raise ValueError(f"x is {list(x.shape)}, this network takes [N, {channels}, {height}, {width}]")
-        for method in methods:
-            if method in self.manifest["absent"]:
-                raise ValueError(f"{method} does not apply to this network: {self.manifest['absent'][method]}")
-            if method not in self.methods:
-                raise ValueError(f"no method is called {method!r}; this file has {', '.join(self.methods)}")
-
-
-def _distance(setting: Setting, threads: int, images: int) -> tuple[int, int, int]:
-    """How far a setting is from another. What oneDNN likes depends on what the threads leave of the images."""
-    return abs(setting[2] - threads), (setting[3] - images) % threads, abs(setting[3] - images)
+    def _map(self, net: Any, x: Tensor, seed: Tensor, method: str, index: int) -> Tensor:
+        """One attribution; of many passes, with what holds where nothing is said of it."""
+        if method not in self.module.path_of:
+            return net.explain(x, seed, method, index)  # type: ignore[no-any-return]
+        none = torch.empty(0)
+        return net.explain_along(x, seed, method, index, {}, none, none)[0]  # type: ignore[no-any-return]

@@ -1,95 +1,19 @@
 """The methods that every compiled file carries: what a question is, and how an answer is put together.
 
-TorchScript compiles this class as it stands, together with the listing that `lowering` generates for the network.
-It therefore keeps to TorchScript's part of Python: typed containers, no defaults, no comprehensions
-over mixed types, errors without formatting tricks.
+TorchScript compiles this class too: see `network`.
 """
 
-from typing import Final
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..methods import PROBE
 from ..pictures.geometry import preprocess
-from .kernels import Kernels
+from .network import ScriptedNetwork
 from .overlay import overlay
 from .resizing import resize
 
 
-class ScriptedExplainer(nn.Module):
-    """A classifier that explains itself. The generated subclass adds `forward`, `walk` and `read`."""
-
-    hand_out: Final[str] = PROBE  # a constant of the class: TorchScript reads no global that is no function
-    labels: list[str]
-    layers: list[str]
-    methods: list[str]
-    gates: list[str]
-    gates_at_image: list[str]  # those whose cotangent the file follows down to the image
-    gate_of: dict[str, str]
-    at_of: dict[str, str]  # the place, as people are told it
-    first_of: dict[str, int]  # layer methods -> the first layer that they read, and the last
-    last_of: dict[str, int]
-    times_of: dict[str, str]
-    reader_of: dict[str, str]  # layer methods -> the one that reads for them
-    rectified: list[str]  # layer methods whose maps are cut below zero when all are read
-    size: list[int]
-    resize: list[int]  # the shorter side, or height and width to squash to
-    interpolation: str
-    mean: list[float]
-    std: list[float]
-    classes: int
-    output: list[int]  # the shape of the logits of an image, [K] or, of dense ones, [K, …]
-    pooled: int
-    calls: int  # how many convolutions the listing has, by kernel and geometry
-    kernels: Kernels
-    like: Tensor  # empty; tells where the weights are and in which precision
-    fine: Tensor  # empty; has the precision of the image and of the stem
-    stem: list[str]  # the weights that the stem reads
-    colors: Tensor  # uint8 [256, 3]: the colormap of `overlay`
-
-    def walk(
-        self, image: Tensor, seed: Tensor, depth: dict[str, int], first: int, last: int, wanted: list[str]
-    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """Forward, then backward under each gate down to its depth. Generated.
-
-        depth: gate -> index of the layer to go back to; the number of layers means not at all, -1 the image.
-        Returns the logits, the readings of layers `last` down to `first`, and the cotangents at the image in the
-        order of `gates` (empty where the gate did not go so far).
-        """
-        raise NotImplementedError
-
-    @torch.jit.export
-    def primals(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The forward half as it is listed: logits, and the primal of each layer. Generated."""
-        raise NotImplementedError
-
-    def resolve_seed(self, logits: Tensor, seed: Tensor) -> Tensor:
-        """The seed, shaped like the logits, where it is one; of classes, int64 [N, 1], their one-hots, with -1 for
-        the top ones. Of dense logits a class is asked for where it is the top one; if nowhere, everywhere."""
-        if seed.dtype != torch.int64:
-            return seed
-        # Made of the logits, it lies where they are and has their precision.
-        if logits.dim() == 2:
-            index = torch.where(seed < 0, logits.argmax(1, keepdim=True), seed)
-            return torch.zeros_like(logits).scatter(1, index, 1.0)
-        flat = logits.flatten(2)
-        tops = torch.zeros_like(flat).scatter(1, flat.argmax(1, keepdim=True), 1.0)
-        index = torch.where(seed < 0, tops.sum(2).argmax(1, keepdim=True), seed)[:, :, None]
-        index = index.expand([-1, -1, flat.shape[2]])
-        places = tops.gather(1, index)
-        places = torch.where(places.sum(2, keepdim=True) > 0, places, torch.ones_like(places))
-        return torch.zeros_like(flat).scatter(1, index, places).view_as(logits)
-
-    def as_seed(self, seed: Tensor) -> Tensor:
-        """A seed of any type of numbers, in the precision of the weights and where they lie."""
-        if seed.is_complex():
-            raise ValueError("a seed is a cotangent of the logits, and those are no complex numbers")
-        return seed.to(device=self.like.device, dtype=self.like.dtype)
-
-    def read(self, method: str, primal: Tensor, ct: Tensor) -> Tensor:
-        """The reading of an image method. Generated."""
-        raise NotImplementedError
+class ScriptedExplainer(ScriptedNetwork):
+    """A classifier that explains itself."""
 
     @torch.jit.export
     def preprocess(self, image: Tensor) -> Tensor:
@@ -134,6 +58,10 @@ class ScriptedExplainer(nn.Module):
     def at_one_layer(self, x: Tensor, seed: Tensor, method: str, layer: int) -> tuple[Tensor, Tensor]:
         """One attribution, with the logits."""
         self.check_question(x, seed, [method])
+        return self.one_attribution(x, seed, method, layer)
+
+    def one_attribution(self, x: Tensor, seed: Tensor, method: str, layer: int) -> tuple[Tensor, Tensor]:
+        """One attribution of one pass, with the logits, of a question that is checked."""
         if method not in self.reader_of:
             logits, maps = self.ask(x, seed, [method], layer, layer)
             return logits, maps[0]
@@ -187,27 +115,29 @@ class ScriptedExplainer(nn.Module):
             raise ValueError(f"no gate {gate}; this file has {', '.join(self.gates)}")
         depth = self.forward_only()
         depth[gate] = -1
-        logits, out, images = self.walk(x, seed, depth, 0, len(self.layers) - 1, [self.hand_out])
+        count = len(self.layers)
+        logits, out, images, _ = self.walk(x, seed, depth, count, 0, count - 1, [self.hand_out])
         primals: list[Tensor] = []
         cotangents: list[Tensor] = []
         for index in range(len(self.layers)):
             # The walk hands out a primal and a cotangent at each layer, from the last one to the first.
             at = 2 * (len(self.layers) - 1 - index)
-            primals.append(out[at])
-            cotangents.append(out[at + 1])
+            primals.append(out[self.hand_out][at])
+            cotangents.append(out[self.hand_out][at + 1])
         return logits, primals, cotangents, images[self.gates.index(gate)]
-
-    def forward_only(self) -> dict[str, int]:
-        """The depth of a walk that goes forward only."""
-        depth: dict[str, int] = {}
-        for gate in self.gates:
-            depth[gate] = len(self.layers)
-        return depth
 
     def ask(
         self, x: Tensor, seed: Tensor, methods: list[str], first: int, last: int
     ) -> tuple[Tensor, list[Tensor]]:
-        """One walk for `methods` at layers first..last: logits, and for each method its maps, resized."""
+        """One walk from the logits for `methods` at layers first..last: logits, and the maps of each method."""
+        logits, found, _ = self.ask_from(x, seed, methods, len(self.layers), first, last)
+        return logits, found
+
+    def ask_from(
+        self, x: Tensor, asked: Tensor, methods: list[str], start: int, first: int, last: int
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """One walk for `methods` at layers first..last: logits, for each method its maps, resized, and the value
+        and the seed of the layer that it starts at; the number of layers means the logits, which have none."""
         # Each gate goes down once, as deep as any of the methods has it; each reader reads once for all like it.
         depth = self.forward_only()
         readers: list[str] = []
@@ -215,13 +145,16 @@ class ScriptedExplainer(nn.Module):
             if method not in self.reader_of:
                 depth[self.gate_of[method]] = -1
                 continue
-            down = max(first, self.first_of[method])
-            depth[self.gate_of[method]] = min(depth[self.gate_of[method]], down)
+            if self.gate_of[method] in depth:
+                down = max(first, self.first_of[method])
+                depth[self.gate_of[method]] = min(depth[self.gate_of[method]], down)
             if self.reader_of[method] not in readers:
                 readers.append(self.reader_of[method])
             if method in self.times_of:
                 depth[self.gate_of[self.times_of[method]]] = -1
-        logits, out, images = self.walk(x, seed, depth, first, last, readers)
+        # The start's own value must be there, so it counts as read, and is where the walk begins to read.
+        upper = last if start == len(self.layers) else start
+        logits, out, images, origin = self.walk(x, asked, depth, start, min(first, upper), upper, readers)
         found: list[Tensor] = []
         stacks: dict[str, Tensor] = {}
         for method in methods:
@@ -231,11 +164,8 @@ class ScriptedExplainer(nn.Module):
             reader = self.reader_of[method]
             if reader not in stacks:
                 low, high = max(first, self.first_of[method]), min(last, self.last_of[method])
-                maps = [
-                    # The walk reads from the last layer down to the first, all readers at each.
-                    out[(last - layer) * len(readers) + readers.index(reader)]
-                    for layer in range(low, high + 1)
-                ]
+                # The walk reads from the last layer down to the first.
+                maps = [out[reader][upper - layer].to(self.like.dtype) for layer in range(low, high + 1)]
                 stacks[reader] = self.like.new_empty([x.shape[0], len(maps), self.size[0], self.size[1]])
                 # One block of memory for all layers, into which each group of them is enlarged at its place.
                 resize(maps, reader in self.rectified, stacks[reader])
@@ -244,28 +174,9 @@ class ScriptedExplainer(nn.Module):
             if method in self.times_of:
                 stack = stack[:, :, None] * self.at_image(self.times_of[method], x, images)[:, None]
             found.append(stack)
-        return logits, found
+        return logits, found, origin
 
     def at_image(self, method: str, x: Tensor, images: list[Tensor]) -> Tensor:
         """The reading of an image method."""
         ct = images[self.gates.index(self.gate_of[method])].contiguous()
         return self.read(method, x, ct).to(self.like.dtype)
-
-    def check_question(self, x: Tensor, seed: Tensor, methods: list[str]) -> None:
-        """Raise unless the question fits the network."""
-        if x.dim() != 4 or list(x.shape[1:]) != [len(self.mean), self.size[0], self.size[1]]:
-            raise ValueError(f"x is {list(x.shape)}, this network takes [N, {len(self.mean)}, {self.size}]")
-        if seed.dtype == torch.int64:
-            if list(seed.shape) != [x.shape[0], 1]:
-                raise ValueError(f"classes are {list(seed.shape)}, for these images they are [{x.shape[0]}, 1]")
-            # Left to scatter, a class that is not there would end a whole process on a GPU.
-            if int(seed.min()) < -1 or int(seed.max()) >= self.classes:
-                raise ValueError(f"a class is none of -1..{self.classes - 1}")
-            return
-        wanted = self.output.copy()
-        wanted.insert(0, x.shape[0])
-        if list(seed.shape) != wanted:
-            raise ValueError(f"seed is {list(seed.shape)}, for these images it is {wanted}")
-        for method in methods:
-            if method not in self.methods:
-                raise ValueError(f"no method {method}; this file has {', '.join(self.methods)}")

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 
-def _interface(declaration: Any) -> Any:
+def interface(declaration: Any) -> Any:
     """torch.jit.interface without its notice; see `scripted`. It looks names up in the room that calls it."""
     with warnings.catch_warnings(action="ignore", category=FutureWarning):
         return torch.jit.interface(declaration)
@@ -45,7 +45,7 @@ class Epilogue(NamedTuple):
     high: float | None
 
 
-@_interface
+@interface
 class Kernels(nn.Module):
     """What a listing asks for. Each result is the caller's own."""
 

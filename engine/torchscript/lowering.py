@@ -7,6 +7,7 @@ class, beside those that every file has (`answers`), and the class is filled wit
 import itertools
 import linecache
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,35 +16,53 @@ from torch import Tensor, nn
 
 from ..compiler.keep_float32 import stem_constants
 from ..compiler.passes import Compiled
-from ..listing.names import ATEN, CONV_STEPS, EPILOGUE, TENSOR, TORCH, read_of, weigh_of
+from ..listing.names import (
+    ATEN,
+    CONV_STEPS,
+    EPILOGUE,
+    FROM_MAP,
+    TENSOR,
+    TORCH,
+    finish_of,
+    path_of,
+    read_of,
+    weigh_of,
+)
 from ..listing.program import Program, aten
-from ..methods import METHODS, Method, minus_shift, weighted, with_factors
+from ..methods import FINISHES, METHODS, PATHS, Method, minus_shift, weighted, with_factors
 from ..pictures.geometry import Geometry
 from ..pictures.render import heatmap
+from .along import AlongPaths
 from .answers import ScriptedExplainer
+from .collecting import made_of, reading_functions
+from .entering import from_map
 from .kernels import ConvSteps, Epilogue, Plain
 from .printing import functions
-from .staging import stage
+from .staging import Entry, StagedProgram, stage
 from .statements import Calls
 from .torchscript import scripted
 
+ROOM, MOST_AT_ONCE = 2**30, 16  # bytes, images
 _serial = itertools.count()
 
 
 def lower(compiled: Compiled, labels: list[str], geometry: Geometry) -> torch.jit.ScriptModule:
-    """Script the compiled program together with the questions of `ScriptedExplainer`."""
+    """Script the compiled program together with the questions of `AlongPaths` and its bases."""
     calls: Calls = {}
     staged = stage(compiled.program, compiled.methods)
     printed = functions(staged, calls)
-    kind = type("Explained", (ScriptedExplainer,), _define("\n\n".join(printed.values())))
+    kind = type("Explained", (AlongPaths,), _define("\n\n".join(printed.values())))
+    text = reading_functions(compiled.program.cotangents, staged.methods)
+    readings = made_of(_define(text))
     module = kind()
-    _fill_in_network(module, compiled.program, labels)
+    _fill_in_network(module, staged, labels)
     _fill_in_methods(module, compiled)
     _fill_in_geometry(module, geometry)
     # Convolutions were numbered while they were printed. The kernels are scripted apart, behind an interface: who
     # loads the file may put others in their place.
     module.calls = len(calls)
     module.kernels = scripted(Plain())
+    module.readings = scripted(readings)
     return scripted(module.eval())
 
 
@@ -57,15 +76,19 @@ def _define(source: str) -> dict[str, Any]:
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     namespace: dict[str, Any] = {TORCH: torch, ATEN: aten, TENSOR: Tensor}
     namespace |= {CONV_STEPS: ConvSteps, EPILOGUE: Epilogue, "weighted": weighted, "minus_shift": minus_shift}
+    namespace |= {FROM_MAP: from_map}
     namespace |= {read_of(name): method.read for name, method in METHODS.items()}
     namespace |= {weigh_of(name): method.weigh for name, method in METHODS.items() if method.weigh is not None}
+    namespace |= {path_of(name): path for name, path in PATHS.items()}
+    namespace |= {finish_of(name): finish for name, finish in FINISHES.items()}
     given = {*namespace, "__builtins__"}
     exec(compile(source, filename, "exec"), namespace)  # the text is ours: names are identifiers, literals repr
     return {name: value for name, value in namespace.items() if name not in given}
 
 
-def _fill_in_network(module: ScriptedExplainer, program: Program, labels: Sequence[str]) -> None:
+def _fill_in_network(module: ScriptedExplainer, staged: StagedProgram, labels: Sequence[str]) -> None:
     """Weights, layers and classes."""
+    program = staged.program
     module.weights = nn.Module()
     for name, value in program.constants.items():
         module.weights.register_buffer(name, value)
@@ -76,6 +99,9 @@ def _fill_in_network(module: ScriptedExplainer, program: Program, labels: Sequen
     module.stem = stem_constants(program)
     module.labels = list(labels)
     module.layers = [layer.name for layer in program.layers]
+    module.shapes = [list(layer.shape) for layer in program.layers]
+    module.starts = sorted(part.reading.layer for part in staged.backward if isinstance(part, Entry))
+    module.tails = sorted(layer for segment in staged.segments for layer in segment.layers)
     module.output = [int(length) for length in program.logits.meta["val"].shape[1:]]
     module.classes = module.output[0]
 
@@ -84,7 +110,9 @@ def _fill_in_methods(module: ScriptedExplainer, compiled: Compiled) -> None:
     """What a method is to TorchScript: rows of dictionaries, with its place told as the layers that it reads."""
     program, methods = compiled.program, compiled.methods
     taken = with_factors(methods)
-    at_layers = [method for method in methods if not method.at.at_image]
+    one_pass = [method for method in taken if not method.path]
+    at_layers = [method for method in one_pass if not method.at.at_image]
+    many = [method for method in methods if method.path]
     read = {m.name: m.at.layers(len(program.layers), compiled.pooled) for m in at_layers}
     module.methods = [method.name for method in methods]
     module.gates = list(program.cotangents)
@@ -93,10 +121,23 @@ def _fill_in_methods(module: ScriptedExplainer, compiled: Compiled) -> None:
     module.at_of = {method.name: method.at.value for method in taken}
     module.first_of = {name: layers.start for name, layers in read.items()}
     module.last_of = {name: layers.stop - 1 for name, layers in read.items()}
-    module.reader_of = {method.name: _reader(method, methods) for method in at_layers}
-    module.rectified = [method.name for method in methods if method.rectified]
+    module.reader_of = {method.name: _reader(method, at_layers) for method in at_layers}
+    module.rectified = [method.name for method in one_pass if method.rectified]
+    module.path_of = {method.name: method.path for method in many}
+    module.finish_of = {method.name: method.finish for method in many}
+    module.base_of = {method.name: method.of for method in many if method.of}
+    module.options_of = {method.name: {k: float(v) for k, v in method.options.items()} for method in many}
+    module.room = _room(program)
     module.times_of = {method.name: method.times for method in taken if method.times}
     module.pooled = compiled.pooled
+
+
+def _room(program: Program) -> int:
+    """How many images may go through at once where many are to: as many as keep what a pass holds of its layers, a
+    value and a cotangent each, near a gigabyte, and no more than the processor has use for."""
+    like: int = program.logits.meta["val"].element_size()
+    values = sum(prod(layer.shape) * like for layer in program.layers)
+    return max(1, min(MOST_AT_ONCE, ROOM // max(1, 2 * values)))
 
 
 def _reader(method: Method, methods: list[Method]) -> str:

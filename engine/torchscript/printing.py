@@ -2,17 +2,22 @@
 
 This is the `walk` of a network of a convolution, a ReLU, a max-pooling and a linear layer, compiled for Grad-CAM
 at `conv` and for the gradient; a test holds it equal to what is printed. There is one layer, 0, and one gate; a
-question goes down to depth 1 (not at all), 0 (the layer) or -1 (the image), and reads layers first..last.
+question goes down to depth 1 (not at all), 0 (the layer) or -1 (the image), and reads layers first..last. It
+starts at 1 (the logits) or at 0, where `asked` is a seed of the layer.
 
     def walk(
-        self, image: Tensor, seed: Tensor, depth: dict[str, int], first: int, last: int, wanted: list[str]
-    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        self, image: Tensor, asked: Tensor, depth: dict[str, int], start: int, first: int, last: int,
+        wanted: list[str],
+    ) -> tuple[Tensor, dict[str, list[Tensor]], list[Tensor], list[Tensor]]:
         image = image.to(self.fine.dtype)
         gradient = depth["gradient"]
         nothing = torch.empty(0)
-        out: list[Tensor] = []
+        out: dict[str, list[Tensor]] = {}
+        for name in wanted:
+            out[name] = []
         sums: dict[str, tuple[Tensor, Tensor]] = {}
         probed = "probe" in wanted
+        origin: list[Tensor] = []
         size = aten.size(image, 0)
         type_as = aten.type_as(image, self.weights.precision)
         if first <= 0 and 0 <= last:
@@ -31,10 +36,10 @@ question goes down to depth 1 (not at all), 0 (the layer) or -1 (the image), and
         getitem = max_pool2d_with_indices[0]
         flatten = aten.flatten(getitem, 1)
         logits = aten.linear(flatten, self.weights.head_weight, self.weights.head_bias)
-        seed = self.resolve_seed(logits, seed)
+        seed = self.seed_at_logits(logits, asked, start)
         ct_conv = nothing
         image_gradient = nothing
-        if gradient <= 0:
+        if gradient <= 0 and 0 < start:
             matmul = self.kernels.linear_back(seed, self.weights.head_weight)
             reshape = aten.reshape(matmul, [size, 4, 3, 3])
             getitem_1 = max_pool2d_with_indices[1]
@@ -44,9 +49,14 @@ question goes down to depth 1 (not at all), 0 (the layer) or -1 (the image), and
             ct_conv = aten.threshold_backward(
                 max_pool2d_with_indices_backward, relu, 0, grad_input=max_pool2d_with_indices_backward
             )
+        if start == 0:
+            origin = [conv, self.readings.source(conv, asked)]
+            entered = origin[1]
+            if gradient <= 0:
+                ct_conv = entered.clone()
         if first <= 0 and 0 <= last:
             if gradient <= 0:
-                self.collect_gradient(wanted, conv, ct_conv, nothing, False, sums, out)
+                self.readings.collect("gradient", wanted, conv, ct_conv, nothing, False, sums, out)
         if gradient <= -1:
             conv_transpose2d = self.kernels.conv_back(
                 ct_conv, 1, self.weights.conv_weight,
@@ -54,47 +64,50 @@ question goes down to depth 1 (not at all), 0 (the layer) or -1 (the image), and
             )
             ct_image = aten.type_as(conv_transpose2d, image)
             image_gradient = ct_image
-        return logits, out, [image_gradient]
+        return logits, out, [image_gradient], origin
 """
-
-from collections.abc import Iterable
 
 from torch import fx
 
 from ..listing.names import (
+    ASKED,
     DEPTH,
+    ENTERED,
     FIRST,
     LAST,
+    NAME,
     NOTHING,
+    ORIGIN,
     OUT,
     PROBED,
     SELF,
+    START,
     SUMS,
     TENSOR,
     WANTED,
     depth_of,
+    finish_of,
     image_ct_of,
+    path_of,
     read_of,
-    weigh_of,
 )
 from ..listing.program import Program, literal
-from ..methods import PROBE, Method, with_factors
-from .staging import BackwardStage, Reading, StagedProgram
-from .statements import Calls, block, in_place_form, is_read, statements
+from ..methods import FINISHES, NO_GATE, PATHS, PROBE, Method
+from .staging import BackwardStage, Entry, Reading, StagedProgram
+from .statements import Calls, block, function, is_read, statements
+from .tails import fine, forward, laid_back, tail
 
 
 def functions(staged: StagedProgram, calls: Calls) -> dict[str, str]:
     """The text of each function, by name. calls: is filled with the numbers of the convolutions."""
-    texts = {"forward": _forward(staged, calls), "primals": _primals(staged.program), "walk": _walk(staged, calls)}
-    texts |= {f"collect_{gate}": _collect(gate, staged.methods) for gate in staged.program.cotangents}
+    texts = {
+        "forward": forward(staged),
+        "tail_of": tail(staged, calls),
+        "primals": _primals(staged.program),
+        "walk": _walk(staged, calls),
+    }
+    texts |= {"points": _points(), "finished": _finished()}
     return texts | {"read": _read(staged.methods)}
-
-
-def _forward(staged: StagedProgram, calls: Calls) -> str:
-    program = staged.program
-    lines = [line for step in staged.logits_only for line in in_place_form(program, step, calls)]
-    head = f"forward({SELF}, {program.image.name}: {TENSOR}) -> {TENSOR}"
-    return _function(head, [_fine(program), *lines, f"return {program.logits.name}"])
 
 
 def _primals(program: Program) -> str:
@@ -102,9 +115,9 @@ def _primals(program: Program) -> str:
     lines = list(program.lines(program.needed([program.logits, *program.primals])))
     primals = ", ".join(primal.name for primal in program.primals)
     head = f"primals({SELF}, {program.image.name}: {TENSOR}) -> tuple[{TENSOR}, list[{TENSOR}]]"
-    lines = [_fine(program), *lines, f"return {program.logits.name}, [{primals}]"]
+    lines = [fine(program), *lines, f"return {program.logits.name}, [{primals}]"]
     # Nothing that is compiled calls it, so without this it would be left out of the file.
-    return "@torch.jit.export\n" + _function(head, lines)
+    return "@torch.jit.export\n" + function(head, lines)
 
 
 def _walk(staged: StagedProgram, calls: Calls) -> str:
@@ -112,30 +125,31 @@ def _walk(staged: StagedProgram, calls: Calls) -> str:
     program, gates = staged.program, list(staged.program.cotangents)
     assert program.seed is not None
     image, seed = program.image.name, program.seed.name
-    lines = [_fine(program), *(f'{depth_of(gate)} = {DEPTH}["{gate}"]' for gate in gates)]
+    lines = [fine(program), *(f'{depth_of(gate)} = {DEPTH}["{gate}"]' for gate in gates)]
     # What is not computed is an empty tensor: a name has one type to TorchScript, on every way through the code.
-    lines += [f"{NOTHING} = torch.empty(0)", f"{OUT}: list[{TENSOR}] = []"]
+    lines += [f"{NOTHING} = torch.empty(0)", f"{OUT}: dict[str, list[{TENSOR}]] = {{}}"]
+    lines += [f"for {NAME} in {WANTED}:", f"    {OUT}[{NAME}] = []"]
     lines += [f"{SUMS}: dict[str, tuple[{TENSOR}, {TENSOR}]] = {{}}", f'{PROBED} = "{PROBE}" in {WANTED}']
+    lines += [f"{ORIGIN}: list[{TENSOR}] = []"]
     for step in staged.forward:
         lines += statements(program, step, calls)
     # Between the halves, for a seed that asks for the top class is known only when the logits are.
-    lines.append(f"{seed} = {SELF}.resolve_seed({program.logits.name}, {seed})")
+    lines.append(f"{seed} = {SELF}.seed_at_logits({program.logits.name}, {ASKED}, {START})")
     # A stage is a block under a condition, and its names are known behind it only if they were bound before it.
     lines += [f"{node.name} = {NOTHING}" for node in staged.handed_on]
     lines += [f"{image_ct_of(gate)} = {NOTHING}" for gate in gates]
     for part in staged.backward:
-        lines += _stage(staged, part, calls) if isinstance(part, BackwardStage) else _reading(staged, part)
-    lines.append(f"return {program.logits.name}, {OUT}, [{', '.join(map(image_ct_of, gates))}]")
+        if isinstance(part, BackwardStage):
+            lines += _stage(staged, part, calls)
+        else:
+            lines += _entry(program, part) if isinstance(part, Entry) else _reading(staged, part)
+    lines.append(f"return {program.logits.name}, {OUT}, [{', '.join(map(image_ct_of, gates))}], {ORIGIN}")
     head = (
-        f"walk({SELF}, {image}: {TENSOR}, {seed}: {TENSOR}, {DEPTH}: dict[str, int], {FIRST}: int, {LAST}: int, "
-        f"{WANTED}: list[str]) -> tuple[{TENSOR}, list[{TENSOR}], list[{TENSOR}]]"
+        f"walk({SELF}, {image}: {TENSOR}, {ASKED}: {TENSOR}, {DEPTH}: dict[str, int], {START}: int, "
+        f"{FIRST}: int, {LAST}: int, {WANTED}: list[str]) "
+        f"-> tuple[{TENSOR}, dict[str, list[{TENSOR}]], list[{TENSOR}], list[{TENSOR}]]"
     )
-    return _function(head, lines)
-
-
-def _fine(program: Program) -> str:
-    """The image in the precision in which the first calls take it."""
-    return f"{program.image.name} = {program.image.name}.to({SELF}.fine.dtype)"
+    return function(head, lines)
 
 
 def _stage(staged: StagedProgram, stage: BackwardStage, calls: Calls) -> list[str]:
@@ -143,7 +157,24 @@ def _stage(staged: StagedProgram, stage: BackwardStage, calls: Calls) -> list[st
     body = [line for step in stage.steps for line in statements(program, step, calls, staged.unread)]
     if stage.layer < 0:
         body.append(f"{image_ct_of(gate)} = {program.image_cotangents[gate].name}")
-    return block(f"{depth_of(gate)} <= {stage.layer}", body)
+    # A start at a layer has its own seed there; the image is below every start.
+    above = f" and {stage.layer} < {START}" if stage.layer >= 0 else ""
+    return block(f"{depth_of(gate)} <= {stage.layer}{above}", body)
+
+
+def _entry(program: Program, entry: Entry) -> list[str]:
+    """What happens at a layer where a question starts."""
+    reading, layer = entry.reading, program.layers[entry.reading.layer]
+    lines = list(program.lines(_within(reading.unfolding, reading.primal)))
+    lines += [f"{ORIGIN} = [{reading.primal.name}, {SELF}.readings.source({reading.primal.name}, {ASKED})]"]
+    seed = f"{ORIGIN}[1]"
+    seed = seed if layer.axes is None else laid_back(seed, layer)
+    lines.append(f"{ENTERED} = {seed if layer.scale is None else f'{seed} / {literal(layer.scale)}'}")
+    for gate, ct in entry.cts.items():
+        # What comes later may be written over it.
+        body = [f"{ct.name} = {ENTERED}.clone()", *program.lines(entry.hoisted[gate])]
+        lines += block(f"{depth_of(gate)} <= {reading.layer}", body)
+    return block(f"{START} == {reading.layer}", lines)
 
 
 def _reading(staged: StagedProgram, reading: Reading) -> list[str]:
@@ -168,9 +199,12 @@ def _collected(
     program = staged.program
     # The primal is given back once for all gates, a cotangent only where its gate has come so far.
     lines = list(program.lines(_within(reading.unfolding, primal)))
+    if any(method.gate == NO_GATE for method in staged.methods):
+        lines.append(f"{SELF}.readings.values({WANTED}, {primal.name}, {OUT})")
     for gate, ct in cts.items():
         own = [node for node in reading.unfolding if node.meta["gate"] == gate]
-        call = f"{SELF}.collect_{gate}({WANTED}, {primal.name}, {ct.name}, {shift_and_summed}, {SUMS}, {OUT})"
+        given = f"{WANTED}, {primal.name}, {ct.name}, {shift_and_summed}, {SUMS}, {OUT}"
+        call = f'{SELF}.readings.collect("{gate}", {given})'
         asked = f"{f'{PROBED} and ' if gate in staged.unread else ''}{depth_of(gate)} <= {reading.layer}"
         lines += block(asked, [*program.lines(_within(own, ct)), call])
     return lines
@@ -185,45 +219,30 @@ def _within(nodes: list[fx.Node], goal: fx.Node) -> list[fx.Node]:
     return [node for node in nodes if node in found]
 
 
-def _collect(gate: str, methods: Iterable[Method]) -> str:
-    """Read what is wanted at a layer: Σ w (primal - shift) for a weighted sum, where there is a shift. With
-    `summed` the layer read before is the same but for its shift, and its weights and sums are taken."""
+def _points() -> str:
+    """The points of the paths."""
     lines = [
-        "for method in wanted:",
-        f'    if method == "{PROBE}":',
-        "        out.append(primal.clone())",  # what comes later may be written over it
-        "        out.append(ct.clone())",
+        f'if path == "{name}":\n        return {path_of(name)}(x, reference, options, begin, end)'
+        for name in PATHS
     ]
-    for method in methods:
-        if method.gate != gate or method.at.at_image:
-            continue
-        lines.append(f'    elif method == "{method.name}":')
-        if method.weigh is None:
-            lines.append(f"        out.append({read_of(method.name)}(primal, ct).to(self.like.dtype))")
-            continue
-        lines += [
-            "        if not summed:",
-            f"            weights = {weigh_of(method.name)}(ct)",
-            "            sums[method] = weights, weighted(primal, weights)",
-            "        weights, map = sums[method]",
-            "        map = minus_shift(map, weights, shift) if shift.numel() > 0 else map",
-            "        out.append(map.to(self.like.dtype))",
-        ]
     head = (
-        f"collect_{gate}(self, wanted: list[str], primal: Tensor, ct: Tensor, shift: Tensor, summed: bool, "
-        "sums: dict[str, tuple[Tensor, Tensor]], out: list[Tensor]) -> None"
+        "points(self, path: str, x: Tensor, reference: Tensor, options: dict[str, float], begin: int, end: int) "
+        "-> tuple[Tensor, Tensor]"
     )
-    return _function(head, lines)
+    return function(head, [*lines, "raise ValueError(path)"])
+
+
+def _finished() -> str:
+    """How the maps of many passes become one."""
+    lines = [f'if finish == "{name}":\n        return {finish_of(name)}(mean, variance)' for name in FINISHES]
+    head = "finished(self, finish: str, mean: Tensor, variance: Tensor) -> Tensor"
+    return function(head, [*lines, "raise ValueError(finish)"])
 
 
 def _read(methods: list[Method]) -> str:
     """The maps of the image methods, and of those that multiply a layer's map."""
-    names = dict.fromkeys(method.name for method in with_factors(methods) if method.at.at_image)
+    names = dict.fromkeys(method.name for method in methods if method.at.at_image)
     lines = [f'if method == "{name}":\n        return {read_of(name)}(primal, ct)' for name in names]
     # Nobody comes here with another name, but TorchScript wants an answer on every way.
     lines.append("raise ValueError(method)")
-    return _function("read(self, method: str, primal: Tensor, ct: Tensor) -> Tensor", lines)
-
-
-def _function(head: str, lines: Iterable[str]) -> str:
-    return f"def {head}:\n" + "\n".join(f"    {line}" for line in lines)
+    return function("read(self, method: str, primal: Tensor, ct: Tensor) -> Tensor", lines)

@@ -38,7 +38,8 @@ OVER: dict[Any, str] = {
 }
 CLAMPS = ops_of(kinds.RECTIFIER) - {aten.threshold}  # which may write any number below its end
 
-Stage = tuple[str, int] | None  # (gate, layer), -1 for the image; None is the forward half
+FORWARD = ""  # in the place of a gate: a segment of the forward half, by its number
+Stage = tuple[str, int] | None  # (gate, layer), -1 for the image; None is the forward half of a walk
 
 
 @dataclass(eq=False)

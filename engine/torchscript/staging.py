@@ -10,18 +10,23 @@ layer's cotangent is complete. A question goes down under each gate as far as it
     reading of layer 1
     ...
     guided, -1                     from layer 0 to the image
+
+For the same reason a question may start at a layer: its seed takes the place of that layer's cotangent, and no
+stage above it runs. And the forward half is cut at the layers that the logits hang on alone, so that the tail of
+the network can be run from the value of such a layer.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from torch import Tensor, fx
+from torch import fx
 
-from ..errors import ProgramError
+from ..listing.layers import trunk_nodes
 from ..listing.program import Layer, Program
-from ..methods import Method
+from ..methods import Method, with_factors
 from .schedule import Stage, Step, plan
+from .segments import Segment, behind_value, handed_on, is_size, segments_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +69,18 @@ class Reading:
 
 
 @dataclass(frozen=True, eq=False)
+class Entry:
+    """Where a question may start, at a layer of the trunk: its seed takes the place of the layer's cotangents.
+
+    hoisted: gate -> the calls behind the cotangent that a kernel does along with what makes it.
+    """
+
+    reading: "Reading"
+    cts: dict[str, fx.Node]  # gate -> as the listing holds it
+    hoisted: dict[str, list[fx.Node]]
+
+
+@dataclass(frozen=True, eq=False)
 class BackwardStage:
     """The steps by which one gate comes to the cotangent of a layer, from the layer above it; -1 is the image."""
 
@@ -78,9 +95,11 @@ class StagedProgram:
 
     program: Program
     methods: list[Method]
-    logits_only: list[Step]  # the forward half where nothing is asked but the logits
+    of_batch: list[Step]  # of the forward half, what no image goes into, and only the batch's size
+    segments: list[Segment]  # the rest of it, where nothing is asked but the logits
+    between_segments: list[fx.Node]  # values of segments that are read outside of them
     forward: list[Step]  # the forward half of a walk
-    backward: list[BackwardStage | Reading]
+    backward: list[BackwardStage | Entry | Reading]
     handed_on: list[fx.Node]  # values of stages that are read outside of them: to be bound before
     unread: set[str]  # gates whose cotangents no method reads at a layer, but a probe does
 
@@ -90,27 +109,39 @@ def stage(program: Program, methods: Sequence[Method]) -> StagedProgram:
 
     Raises ProgramError where a call with several values is read in another stage: there is no one value to bind.
     """
-    forward_nodes = [node for node in program.needed([program.logits]) if node.op == "call_function"]
-    logits_only = plan([(None, node) for node in forward_nodes], {}, [program.logits])
+    of_batch, segments, between = segments_of(program)
+    one_pass = [method for method in with_factors(methods) if not method.path]
     readings = [_reading(program, index) for index in range(len(program.layers))]
     wanted = {reading.layer: reading.wanted for reading in readings}
     order = plan(_order(program), wanted, [program.logits, *program.image_cotangents.values()])
     # What follows the forward half: runs of steps of one stage, and the readings between them.
-    backward: list[BackwardStage | Reading] = []
+    backward: list[BackwardStage | Entry | Reading] = []
+    trunk = trunk_nodes(program)
     for place, group in itertools.groupby(order, _place):
         if isinstance(place, int):
+            if program.layers[place].node in trunk:
+                backward.append(_entry(program, readings[place], order))
             backward.append(readings[place])
         elif place is not None:
             backward.append(BackwardStage(*place, [step for step in group if isinstance(step, Step)]))
     return StagedProgram(
         program,
-        list(methods),
-        [step for step in logits_only if isinstance(step, Step)],
+        one_pass,
+        of_batch,
+        segments,
+        between,
         [step for step in order if isinstance(step, Step) and step.stage is None],
         backward,
-        list(_handed_on(order, {node for nodes in wanted.values() for node in nodes})),
-        {*program.cotangents} - {method.gate for method in methods if not method.at.at_image},
+        list(handed_on(order, {node for nodes in wanted.values() for node in nodes})),
+        {*program.cotangents} - {method.gate for method in one_pass if not method.at.at_image},
     )
+
+
+def _entry(program: Program, reading: Reading, order: Iterable[Step | int]) -> Entry:
+    cts = {gate: _before_unfolding(cotangents[reading.layer]) for gate, cotangents in program.cotangents.items()}
+    steps = [step for step in order if isinstance(step, Step)]
+    hoisted = {gate: behind_value(ct, steps) for gate, ct in cts.items()}
+    return Entry(reading, cts, hoisted)
 
 
 def _place(step: Step | int) -> Stage | int:
@@ -119,7 +150,7 @@ def _place(step: Step | int) -> Stage | int:
 
 def _order(program: Program) -> Iterator[tuple[Stage, fx.Node] | int]:
     """Calls with their stages, and the layers that are read between them, in the order in which that happens."""
-    forward = {*program.needed([program.logits]), *filter(_is_size, program.graph.nodes)}
+    forward = {*program.needed([program.logits]), *filter(is_size, program.graph.nodes)}
     stages = _stages(program, forward)
     yield from ((None, node) for node in program.graph.nodes if node in forward and node.op == "call_function")
     # From the last layer down: a layer is read when all gates have come to it, and before any goes on.
@@ -155,19 +186,6 @@ def _stages(program: Program, forward: set[fx.Node]) -> dict[tuple[str, int], li
     return stages
 
 
-def _handed_on(order: list[Step | int], read: set[fx.Node]) -> Iterator[fx.Node]:
-    """The values of stages that are read outside of them, by another stage or by a layer's reading.
-
-    A stage is a block under a condition. TorchScript knows after a block only what was bound before it too.
-    """
-    stage_of = {node: step.stage for step in order if isinstance(step, Step) for node in step.nodes}
-    for node, own in stage_of.items():
-        if own is not None and (node in read or any(stage_of.get(user) != own for user in node.users)):
-            if not isinstance(node.meta["val"], Tensor):
-                raise ProgramError(f"{node.name} returns several values and is read in another stage")
-            yield node
-
-
 def _reading(program: Program, index: int) -> Reading:
     """What is read at a layer, and how it is given back where the listing holds something else."""
     layer, primal = program.layers[index], program.primals[index]
@@ -187,11 +205,6 @@ def _reading(program: Program, index: int) -> Reading:
 def _is_value_of(next_layer: Layer, layer: Layer) -> bool:
     """Is the next layer the very value that the listing holds for this one, as it is?"""
     return next_layer.node is layer.node and next_layer.scale is None and next_layer.axes is None
-
-
-def _is_size(node: fx.Node) -> bool:
-    """Sizes cost nothing, and every stage may read one."""
-    return not isinstance(node.meta["val"], (Tensor, tuple, list))
 
 
 def _before_unfolding(ct: fx.Node) -> fx.Node:

@@ -9,7 +9,7 @@ from torch import fx
 from ..listing.names import CONV_STEPS, EPILOGUE, FIRST, LAST, NOTHING, PROBED
 from ..listing.program import Program, aten, literal
 from ..rules.registry import each
-from .schedule import OVER, Step, ends, is_kernel
+from .schedule import FORWARD, OVER, Step, ends, is_kernel
 
 Calls = dict[tuple[Any, ...], int]  # kernel and geometry of a convolution -> its number
 # The arguments of convolutions in their order, and of those that are steps along the axes the defaults.
@@ -61,7 +61,8 @@ def in_place_form(program: Program, step: Step, calls: Calls) -> list[str]:
         other = literal(others[0]) if others else "None"
         low, high = ends(node)
         return [_convolution(node.name, first, calls, other, step.writes_over is not None, low, high)]
-    if step.stage is not None and node.target is aten.matmul and _of_one_layer(node):
+    goes_back = step.stage is not None and step.stage[0] != FORWARD
+    if goes_back and node.target is aten.matmul and _of_one_layer(node):
         return [f"{node.name} = self.kernels.linear_back({literal(node.args[0])}, {literal(node.args[1])})"]
     if step.writes_over is None:
         return list(program.lines([node]))
@@ -102,6 +103,11 @@ def block(condition: str, lines: Iterable[str]) -> list[str]:
     """A block that runs under a condition, or else where there is none."""
     body = [f"    {line}" for line in lines]
     return [f"if {condition}:" if condition else "else:", *body] if body else []
+
+
+def function(head: str, lines: Iterable[str]) -> str:
+    """A function of these statements."""
+    return f"def {head}:\n" + "\n".join(f"    {line}" for line in lines)
 
 
 def _of_one_layer(product: fx.Node) -> bool:

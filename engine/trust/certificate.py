@@ -16,28 +16,79 @@ from torch import Tensor
 from ..methods import METHODS, Method, Place
 from ..rules.policies import GATES
 from ..text import nearest
+from .many_passes import CANCELLED, deviation_of_tails, deviations_of_many, deviations_of_starts
 from .reference import layer_reference, plainly, reference
 
 BOUNDS = {torch.float64: 1e-9, torch.float32: 1e-5}
 IMAGES = 2
-CANCELLED = 1e-2  # of a map's size without signs: a map below it is measured against that
+Formula = Callable[[Tensor, Tensor], Tensor]
 # Image methods: from the image x [N, C, H, W] and the cotangent there.
-AT_IMAGE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+AT_IMAGE: dict[str, Formula] = {
     "gradient": lambda x, ct: ct,
     "saliency": lambda x, ct: torch.linalg.vector_norm(ct, torch.inf, dim=1),
     "input_x_gradient": lambda x, ct: x * ct,
     "deconvnet": lambda x, ct: ct,
     "guided_backprop": lambda x, ct: ct,
 }
+
+
+def _grad_cam_plus_plus(a: Tensor, ct: Tensor) -> Tensor:
+    total, wide = a.flatten(2).sum(2).clamp(min=0)[:, :, None, None], ct.double()  # whose squares are not zero
+    alpha = torch.where(ct > 0, wide**2 / (2 * wide**2 + total * wide**3), 0).to(ct)
+    return torch.einsum("nchw,nc->nhw", a, torch.einsum("ncij,ncij->nc", alpha, ct))
+
+
+def _xgrad_cam(a: Tensor, ct: Tensor) -> Tensor:
+    total, size = a.flatten(2).sum(2), a.flatten(2).abs().sum(2)
+    share = a / total[:, :, None, None]
+    weights = torch.where(total.abs() > 1e-3 * size, torch.einsum("ncij,ncij->nc", share, ct), 0)
+    return torch.einsum("nchw,nc->nhw", a, weights)
+
+
+def _eigen_cam(a: Tensor, ct: Tensor) -> Tensor:
+    _, _, right = torch.linalg.svd(_square(a), full_matrices=False)
+    map = torch.einsum("nchw,nc->nhw", a, right[:, 0].to(a))
+    below = map.amin((1, 2), keepdim=True).abs() > map.amax((1, 2), keepdim=True)
+    return torch.where(below, -map, map) + 0 * a.sum((1, 2, 3))[:, None, None]  # of no numbers no number
+
+
+def _square(a: Tensor) -> Tensor:
+    """A matrix with the right singular vectors and values of the layer's pixels by channels, and no more rows than
+    columns: the R of its QR decomposition where it is tall."""
+    wide = a if a.dtype == torch.float64 else a.float()
+    pixels = wide.flatten(2).mT.nan_to_num(0, 0, 0)
+    return torch.linalg.qr(pixels, mode="r").R if pixels.shape[1] > pixels.shape[2] else pixels
+
+
+def _without_signs(map: Tensor, formula: Formula, a: Tensor, ct: Tensor) -> Tensor:
+    """The size of a map whose terms do not cancel, of which rounding is a share."""
+    return formula(a.abs(), ct.abs()).abs().max() * CANCELLED
+
+
+def _over_gap(map: Tensor, formula: Formula, a: Tensor, ct: Tensor) -> Tensor:
+    """A singular vector turns by what the values are off over the gap to the next singular value (Wedin 1972)."""
+    values = torch.linalg.svdvals(_square(a))
+    first, second = values[:, 0], values[:, 1] if values.shape[1] > 1 else torch.zeros_like(values[:, 0])
+    turned: Tensor = map.abs().max() * (first / (first - second).clamp_min(torch.finfo(first.dtype).tiny)).max()
+    return turned
+
+
 # Layer methods: the map [N, h, w] from the primal and the cotangent, and whether its negative part is kept.
-AT_LAYER: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], bool]] = {
+AT_LAYER: dict[str, tuple[Formula, bool]] = {
     "cam": (lambda a, ct: torch.einsum("nchw,nc->nhw", a, ct.flatten(2).sum(2)), True),
     "grad_cam": (lambda a, ct: torch.einsum("nchw,nc->nhw", a, ct.flatten(2).mean(2)), False),
     "guided_grad_cam": (lambda a, ct: torch.einsum("nchw,nc->nhw", a, ct.flatten(2).mean(2)), False),
+    "hires_cam": (lambda a, ct: torch.einsum("nchw,nchw->nhw", a, ct), False),
+    "layer_cam": (lambda a, ct: torch.einsum("nchw,nchw->nhw", a, ct.clamp(min=0)), False),
+    "grad_cam_plus_plus": (_grad_cam_plus_plus, False),
+    "xgrad_cam": (_xgrad_cam, False),
+    "eigen_cam": (_eigen_cam, True),
 }
+# What a map is as large as where it is not settled by itself; for the others it is that of terms without signs.
+UNSETTLED = {"eigen_cam": _over_gap}
 
 
-def register_method(method: Method, formula: Callable[[Tensor, Tensor], Tensor], signed: bool = False) -> None:
+def register_method(method: Method, formula: Formula, signed: bool = False) -> None:
     """Add a method of one's own: its row, and what files are certified by, its formula stated anew.
 
     method: its reading is a plain function that TorchScript takes. From then on every compile knows its name.
@@ -71,7 +122,9 @@ def certify(module: torch.jit.ScriptModule) -> dict[str, Any]:
     gates, image_cts = _of_gates(module, x, seed)
     return {
         "gates": gates,
-        "methods": _of_methods(module, x, seed, image_cts),
+        "methods": _of_methods(module, x, seed, image_cts) | deviations_of_many(module, x, seed),
+        "starts": deviations_of_starts(module, x),
+        "tails": deviation_of_tails(module, x),
         "bound": BOUNDS.get(seed.dtype),
         "inputs": f"{IMAGES} standard normal images (generator seed 0)"
         + ("" if (x < 0).any() else ", brought to 0..1 by a sigmoid,")
@@ -156,10 +209,13 @@ def _of_methods(
 ) -> dict[str, float]:
     """The largest deviation of each method's answers."""
     with torch.no_grad(), plainly():
-        answers = dict(zip(module.methods, module.survey(x, seed, module.methods), strict=True))
-    places = {name: Place(module.at_of[name]) for name in module.methods}
-    at_layers = [name for name in module.methods if not places[name].at_image]
-    references = {gate: layer_reference(module, x, seed, gate) for gate in {module.gate_of[n] for n in at_layers}}
+        one_pass = [name for name in module.methods if name not in module.path_of]
+        answers = dict(zip(one_pass, module.survey(x, seed, one_pass), strict=True))
+    places = {name: Place(module.at_of[name]) for name in one_pass}
+    at_layers = [name for name in one_pass if not places[name].at_image]
+    # Who reads a layer's values alone is given the gradient beside them, and leaves it.
+    gate_of = {name: module.gate_of[name] or "gradient" for name in at_layers}
+    references = {gate: layer_reference(module, x, seed, gate) for gate in {*gate_of.values()}}
     deviations = {}
     for name, answer in answers.items():
         if name not in (AT_LAYER if name in at_layers else AT_IMAGE):
@@ -167,7 +223,7 @@ def _of_methods(
         if name not in at_layers:
             deviations[name] = relative(answer, AT_IMAGE[name](x, image_cts[module.gate_of[name]]))
             continue
-        layers = references[module.gate_of[name]]
+        layers = references[gate_of[name]]
         formula, signed = AT_LAYER[name]
         times = module.times_of.get(name, "")
         factor = AT_IMAGE[times](x, image_cts[module.gate_of[times]]) if times else x.new_ones(len(x), 1, 1, 1)
@@ -180,7 +236,7 @@ def _of_methods(
                 for part in (map, map if signed else map.clamp(min=0))
             )
             # Where terms cancel, as behind a variance, rounding is left: relative to itself it says nothing.
-            natural = formula(*(value.abs() for value in layers[layer])).abs().max() * CANCELLED
+            natural = UNSETTLED.get(name, _without_signs)(map, formula, *layers[layer])
             found.append(relative(answer[:, index], kept, torch.stack([whole.abs().max(), natural])))
         deviations[name] = float(torch.tensor(found).max())  # Python's max would lose a NaN
     return deviations

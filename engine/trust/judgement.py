@@ -67,8 +67,9 @@ def judge(
         told: dict[str, Any] = {"original": found}
         base = max(TOLERANCES.get(dtype, 1e-7) for dtype in program.precisions())
         deviations = dict(found)
-        for kind in ("gates", "methods"):
+        for kind in ("gates", "methods", "starts"):
             deviations |= {f"{kind[:-1]} {name}": value for name, value in certificate[kind].items()}
+        deviations["tail"] = certificate["tails"]
         # The reference is moved only where there is something to excuse: it takes four passes more.
         allowed, moved = base, 0.0
         if not all(value <= base for value in deviations.values()):

@@ -57,6 +57,15 @@ def reference(module: torch.jit.ScriptModule, x: Tensor, seed: Tensor, gate: str
     return logits.detach(), ct
 
 
+def start_reference(module: torch.jit.ScriptModule, x: Tensor, layer: int, seed: Tensor, gate: str) -> Tensor:
+    """The cotangent at the image under `gate` of a seed at a layer, by autograd as in `reference`."""
+    with torch.inference_mode(False), torch.enable_grad():
+        leaf = x.detach().clone().requires_grad_()
+        _, primals = _interpret(module, leaf, _gated(gate))
+        (ct,) = torch.autograd.grad((primals[layer] * seed).sum(), leaf)
+    return ct
+
+
 def _gated(gate: str) -> Callable[..., Any]:
     """How a call of the file's forward pass is made, so that autograd asks the gate at every activation.
 

@@ -27,11 +27,12 @@ from ..models.numbers import SEED
 from ..models.zoo import Size, geometry_of
 from ..pictures.geometry import Geometry
 from ..torchscript.lowering import lower
-from .certificate import BOUNDS, compare, gate_deviations
+from .certificate import BOUNDS, compare, gate_deviations, question
+from .many_passes import deviation_of_tails, deviations_of_starts
 
 COLUMNS = (
     "model", "input", "ops", "activations gated", "layers", "gradient", "deconvnet", "guided", "logits",
-    "original", "s",
+    "original", "starts", "tails", "s",
 )  # fmt: skip
 
 # Networks whose float64 reference takes more than 16 GB at 224 pixels, and the side that they are verified at.
@@ -43,6 +44,7 @@ class Row:
     """What was measured of one network; `refusal` or `failure` says why there is nothing.
 
     gates: the file's deviation from its reference, per gate. original: of logits and gradient from the network.
+    inside: of seeds at the middle layer, the worst of the gates, and of the logits by the tails of layers.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Row:
     layers: int = 0
     gates: dict[str, float] | None = None
     original: dict[str, float] | None = None
+    inside: dict[str, float] | None = None
     seconds: float = 0.0
     bound: float = 0.0
     refusal: str = ""
@@ -66,8 +69,8 @@ class Row:
 
     @property
     def deviations(self) -> list[float]:
-        """Per gate from the file's reference, then of logits and gradient from the network."""
-        return [*(self.gates or {}).values(), *(self.original or {}).values()]
+        """Per gate from the file's reference, of logits and gradient from the network, and inside."""
+        return [value for found in (self.gates, self.original, self.inside) for value in (found or {}).values()]
 
     def __str__(self) -> str:
         if self.refusal or self.failure:
@@ -147,6 +150,10 @@ def verify(name: str, module: nn.Module, example: Tensor, dtype: torch.dtype = t
         gated=f"{compiled.coverage.gated} ({sum(compiled.coverage.smooth.values())} smooth)",
         layers=len(program.layers),
         gates=gate_deviations(scripted),
+        inside={
+            "starts": max(deviations_of_starts(scripted, question(scripted)[0]).values(), default=0.0),
+            "tails": deviation_of_tails(scripted, question(scripted)[0]),
+        },
         original=compare(scripted, lambda x: as_logits(network(x)[program.head])),
         seconds=time.perf_counter() - start,
         bound=max(BOUNDS.get(found, 1e-2) for found in program.precisions()),

@@ -7,7 +7,8 @@ import engine.compiler.passes
 from engine import METHODS, compile_model
 from engine.compiler.passes import compile_program
 from engine.listing.program import aten
-from engine.methods import LAYER, Method
+from engine.methods import Method
+from engine.methods.places import LAYER
 from engine.rules.policies import GATES
 from engine.trust.certificate import AT_LAYER
 
@@ -343,6 +344,7 @@ def test_a_reading_of_another_kind_gets_the_values_given_back(monkeypatch):
 def test_a_weighted_reading_is_the_sum_that_its_weights_tell(method):
     generator = torch.Generator().manual_seed(2)
     primal, ct = torch.randn(2, 3, 4, 5, 6, dtype=torch.float64, generator=generator)
-    expected = torch.einsum("nchw,nc->nhw", primal, method.weigh(ct))
+    weights = method.weigh(ct)
+    expected = torch.einsum("nchw,nc->nhw" if weights.ndim == 2 else "nchw,nchw->nhw", primal, weights)
     assert (expected < 0).any()
     torch.testing.assert_close(method.read(primal, ct), F.relu(expected) if method.rectified else expected)

@@ -23,7 +23,7 @@ def test_the_cat_is_a_cat(scene: Scene) -> None:
 def test_every_method_shows_what_the_explainer_answers(scene: Scene) -> None:
     explainer = scene.model.explainer
     x, seed = explainer.preprocess(torch.from_numpy(scene.photo.pixels)), explainer.one_hot(TIGER_CAT)
-    for method in explainer.methods:
+    for method in explainer.one_pass_methods:
         asked = asks(scene, method=method, layer=40)
         answer = explainer.explain(x, seed, method, -1 if method == "cam" else 40)[0].numpy()
         np.testing.assert_allclose(
@@ -87,7 +87,7 @@ def test_the_controls_that_apply_are_shown(scene: Scene) -> None:
     for method, names in applies.items():
         props = shown(asks(scene, method=method), Path("x.jpg"))
         assert {name for name, settings in props.items() if settings.get("visible")} == names, method
-    assert all(METHODS[name].says for name in scene.model.explainer.methods)
+    assert all(METHODS[name].says for name in scene.model.explainer.one_pass_methods)
 
 
 def test_the_target_is_marked_and_words_are_escaped(scene: Scene) -> None:

@@ -147,7 +147,7 @@ def test_a_flipped_bit_is_found(path: Path, tmp_path: Path) -> None:
 def test_an_exchanged_program_is_found(path: Path, tmp_path: Path) -> None:
     """By somebody who knows how to make a zip."""
     for part, old, new in (
-        ("code/__torch__/convlens/methods.py", b"torch.abs", b"torch.exp"),
+        ("code/__torch__/convlens/methods/readings.py", b"torch.abs", b"torch.exp"),
         ("data.pkl", b"owl", b"emu"),
         ("data/2", members(path)["data/2"][:4], b"\0\0\0\0"),
     ):

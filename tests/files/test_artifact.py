@@ -16,6 +16,7 @@ from engine.files.manifest import read_manifest
 from engine.methods import METHODS
 from engine.pictures.geometry import Geometry
 from engine.trust.certificate import AT_IMAGE, AT_LAYER, certify
+from engine.trust.many_passes import JOINED
 from engine.trust.reference import layer_reference
 from tests.oracle import randomise
 
@@ -64,7 +65,7 @@ def test_shapes_are_those_of_the_contract(explainer: Explainer, question: tuple[
     x, seed = question
     layers = len(explainer.layers)
     assert explainer.forward(x).shape == (2, 6)
-    for method in explainer.methods:
+    for method in explainer.one_pass_methods:
         signed = method in ("gradient", "input_x_gradient", "deconvnet", "guided_backprop", "guided_grad_cam")
         assert explainer.explain(x, seed, method).shape == ((2, 3, 16, 16) if signed else (2, 16, 16)), method
     assert explainer.sweep(x, seed, "grad_cam").shape == (2, layers, 16, 16)
@@ -86,7 +87,7 @@ def test_a_sweep_is_explain_at_each_layer(explainer: Explainer, question: tuple[
 
 
 def test_a_survey_is_each_method_alone(explainer: Explainer, question: tuple[Tensor, Tensor]) -> None:
-    for name, answer in explainer.survey(*question, explainer.methods).items():
+    for name, answer in explainer.survey(*question, explainer.one_pass_methods).items():
         at = next(entry["at"] for entry in explainer.manifest["methods"] if entry["name"] == name)
         alone = explainer.sweep(*question, name) if at != "image" else explainer.explain(*question, name)
         torch.testing.assert_close(answer, alone, rtol=1e-6, atol=1e-7)
@@ -100,7 +101,7 @@ def test_loaded_answers_are_the_compiled_ones(
     assert (loaded.layers, loaded.methods, loaded.labels) == (explainer.layers, explainer.methods, LABELS)
     assert loaded.coverage == "2 of 2 activations gated, 1 of them smooth (silu)"
     assert torch.equal(loaded.forward(question[0]), explainer.forward(question[0]))
-    for method in explainer.methods:
+    for method in explainer.one_pass_methods:
         assert torch.equal(loaded.explain(*question, method), explainer.explain(*question, method))
 
 
@@ -189,8 +190,10 @@ def test_the_certificate_finds_each_layer_s_own_cotangent() -> None:
 
 
 def test_the_certificate_knows_every_method() -> None:
-    assert set(AT_IMAGE) == {name for name, method in METHODS.items() if method.at == "image"}
-    assert set(AT_LAYER) == {name for name, method in METHODS.items() if method.at != "image"}
+    one_pass = {name: method for name, method in METHODS.items() if not method.path}
+    assert set(AT_IMAGE) == {name for name, method in one_pass.items() if method.at == "image"}
+    assert set(AT_LAYER) == {name for name, method in one_pass.items() if method.at != "image"}
+    assert {method.finish for method in METHODS.values() if method.of} == {*JOINED}
 
 
 class Off:
@@ -212,7 +215,7 @@ class Off:
 
 
 def test_a_method_that_is_off_at_one_layer_is_off_in_the_certificate(explainer: Explainer) -> None:
-    for method in explainer.methods:
+    for method in explainer.one_pass_methods:
         deviations = certify(Off(explainer.module, method))["methods"]  # type: ignore[arg-type]
         assert 1e-4 < deviations.pop(method) < 1.1e-3, method
         assert max(deviations.values()) < 1e-5, method
@@ -248,7 +251,7 @@ def test_all_of_a_pass_lies_on_the_device_of_the_file(
     loaded = Explainer(load(path).module.to("meta"), read_manifest(path)) if moved else load(path, "meta")
     x, seed = (tensor.to("meta") for tensor in question)
     logits, *values = loaded.probe(x, seed, "guided")
-    answers = loaded.survey(x, seed, loaded.methods)
+    answers = loaded.survey(x, seed, loaded.one_pass_methods)
     seeds = [loaded.one_hot("tabby"), loaded.contrast(0, 2)]
     for tensor in (loaded.forward(x), logits, *values[0], *values[1], values[2], *answers.values(), *seeds):
         assert tensor.device.type == "meta"
@@ -261,7 +264,7 @@ def test_a_device_that_is_not_there_is_refused(path: Path, device: str) -> None:
 
 
 def test_threads_share_one_explainer(explainer: Explainer, question: tuple[Tensor, Tensor]) -> None:
-    calls = [(method, layer) for method in explainer.methods if method != "cam" for layer in range(3)]
+    calls = [(method, layer) for method in explainer.one_pass_methods if method != "cam" for layer in range(3)]
     serial = {call: explainer.explain(*question, *call) for call in calls}
     wrong: list[object] = []
 

@@ -31,7 +31,7 @@ from PACKAGE.__main__ import main
 x = torch.linspace(-1, 1, 768).view(1, 3, 16, 16)
 for file in sys.argv[1:]:
     explainer = PACKAGE.load(file)
-    for method in explainer.methods:
+    for method in explainer.one_pass_methods:
         print(method, explainer.explain(x, explainer.one_hot(1), method).double().sum().item())
     assert main(["check", file]) == main(["info", file]) == 0
     print("next")

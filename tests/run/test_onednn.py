@@ -247,7 +247,7 @@ def test_kernels_laid_out_alike_are_shared_between_numbers_of_threads(threads: i
 
 
 def test_so_many_settings_and_no_more_are_laid_out_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.run.explainer.MAX_LAYOUTS", 2)
+    monkeypatch.setattr("engine.run.opened.MAX_LAYOUTS", 2)
     explainer = small()
     for images in (1, 3, 2, 5, 1):
         x = torch.randn(images, 3, 16, 16)
@@ -262,9 +262,9 @@ def test_both_kernels_give_the_same_answers(images: int) -> None:
     explainer = small()
     x = torch.randn(images, 3, 16, 16, generator=torch.Generator().manual_seed(3))
     seed = torch.randn(images, 5, generator=torch.Generator().manual_seed(4))
-    answers = explainer.survey(x, seed, explainer.methods)
+    answers = explainer.survey(x, seed, explainer.one_pass_methods)
     with torch.no_grad():
-        wanted = explainer.module.survey(x, seed, explainer.methods)
+        wanted = explainer.module.survey(x, seed, explainer.one_pass_methods)
         cases: list[tuple[Tensor, Tensor]] = list(zip(answers.values(), wanted, strict=True))
         cases.append((explainer.forward(x), explainer.module.forward(x)))
         for gate in explainer.gates:

@@ -61,7 +61,7 @@ def test_every_name_of_generated_code_is_a_value_or_reserved(methods: list[str] 
         program = compiled.program
         values = {node.name for node in program.graph.nodes if node.op != "get_attr"}
         texts = printed(compiled)
-        for name in ("forward", "primals", "walk"):
+        for name in ("tail_of", "primals", "walk"):
             tree = ast.parse(texts[name])
             used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
             used |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from engine import Explainer, compile_model
-from engine.methods import mean, total, weighted
+from engine.methods.readings import mean, total, weighted
 
 LAYOUTS = {"channels last": torch.channels_last, "contiguous": torch.contiguous_format}
 

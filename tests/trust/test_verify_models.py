@@ -34,7 +34,7 @@ def test_a_row_is_within_the_bound(dtype: torch.dtype) -> None:
     row = verify("small", module, EXAMPLE, dtype)
     assert row.kept
     assert (row.gated, row.layers, row.refusal) == ("1 (1 smooth)", 3, "")
-    assert len(row.deviations) == 5
+    assert len(row.deviations) == 7
     assert str(row).count("|") == header().splitlines()[0].count("|")
 
 

@@ -35,6 +35,7 @@ class Row:
     step: Callable[..., Tensor]
     parts: tuple[Callable[[], nn.Module], ...] = ()
     refused: str = ""
+    by_2_9: str = ""  # where torch 2.9 refuses it otherwise: in its own words, or for its own op
     head: bool = field(default=True)  # is there a linear layer behind the step?
 
 
@@ -145,7 +146,7 @@ STEPS = {
     "spatial transformer": Row(transformed, (lambda: nn.Linear(6, 6),)),
     "max_unpool2d": Row(unpooled),
     "median": Row(lambda h: h.flatten(2).median(2).values),
-    "quantile": Row(lambda h: h.flatten(2).quantile(0.9, 2)),
+    "quantile": Row(lambda h: h.flatten(2).quantile(0.9, 2), by_2_9=r"Cannot call numel\(\)"),
     "kthvalue": Row(lambda h: h.flatten(2).kthvalue(50, 2).values),
     "prod": Row(lambda h: (h + 0.5).flatten(2)[:, :, :4].prod(2)),
     "std and var": Row(lambda h: torch.std_mean(h, (2, 3))[0] + torch.var_mean(h, (2, 3))[1]),
@@ -197,7 +198,9 @@ STEPS = {
     ),
     "cumprod": Row(lambda h: gap(h.cumprod(2)), refused="no rule .* aten.cumprod"),
     "singular values": Row(lambda h: torch.linalg.svdvals(h[:, :, :3, :3]).mean(2), refused="_linalg_svd"),
-    "an inverse": Row(lambda h: gap(torch.linalg.inv(h + 9 * torch.eye(8))), refused="checks its values"),
+    "an inverse": Row(
+        lambda h: gap(torch.linalg.inv(h + 9 * torch.eye(8))), refused="checks its values", by_2_9="no rule"
+    ),
     "random numbers": Row(lambda h: gap(h * torch.rand_like(h)), refused="rand_like .* draws random"),
     "complex: phases and conjugates": Row(
         lambda h: gap(torch.fft.fft2(h).angle()) + gap((torch.polar(h, h * 2) * torch.fft.fft2(h).conj()).real)

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.whole.brought import SECTIONS, Row, answer
 
@@ -14,8 +15,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "exactness.md"
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 def test_it_is_exact_or_refused_by_name(row: Row) -> None:
     deviation, refusal = answer(row)
-    if row.refused:
-        assert re.search(row.refused, refusal), refusal
+    wanted = row.by_2_9 if row.by_2_9 and torch.__version__.startswith("2.9.") else row.refused
+    if wanted:
+        assert re.search(wanted, refusal), refusal
     else:
         assert not refusal
         assert deviation < 1e-12

@@ -8,6 +8,7 @@ from torchvision.models import resnet18
 
 from engine.files.artifact import Explainer
 from engine.files.compiling import compile_model
+from engine.methods.readings import eigen_cam, grad_cam_plus_plus, xgrad_cam
 from tests.oracle import deviation, randomise
 
 
@@ -87,12 +88,38 @@ def test_guided_grad_cam_is_bilinear_times_guided(small: Explainer) -> None:
     assert (np.kron([[0, 4], [28, 32.5]], np.ones((2, 2))) * GUIDED).tolist() == nearest
 
 
-def test_raw_values_give_other_cams(small: Explainer) -> None:
-    """HiResCAM and LayerCAM, from their papers' formulas, on what `probe` returns."""
-    _, primals, cotangents, _ = small.probe(X, SEED, "gradient")
-    primal, ct = primals[1].numpy()[0], cotangents[1].numpy()[0]
-    assert np.maximum((primal * ct).sum(0), 0).tolist() == [[0, 4], [25, 25]]
-    assert np.maximum((primal * np.maximum(ct, 0)).sum(0), 0).tolist() == [[0, 4], [31, 40]]
+@pytest.mark.parametrize(
+    ("method", "wanted"),
+    [
+        ("hires_cam", [[0, 4], [25, 25]]),
+        ("xgrad_cam", [[0, 4], [25, 25]]),  # where every weight is 1 or -1, as here
+        ("layer_cam", [[0, 4], [31, 40]]),
+        ("grad_cam_plus_plus", [[0, 16 / 77], [124 / 77 + 6 / 23, 160 / 77 + 15 / 23]]),  # weights 4/77 and 1/23
+        ("eigen_cam", [[0, 3.8235110865], [31.3947989751, 42.6415810265]]),
+    ],
+)
+def test_other_cams_at_the_relu(small: Explainer, method: str, wanted: list[list[float]]) -> None:
+    found = small.explain(X, SEED, method, "relu")
+    assert deviation(found, upsampled(torch.tensor([wanted], dtype=torch.float64), 4)) < 1e-9
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_largest_value_of_eigen_cam_is_positive(sign: int) -> None:
+    """A singular vector has no sign of its own, and a layer's values may all be negative."""
+    values = torch.tensor([[[[-3.0, -4.0], [0.0, 1.0]]]], dtype=torch.float64) * sign
+    assert deviation(eigen_cam(values, values.new_empty(0)), -values[:, 0] * sign) < 1e-12
+
+
+def test_grad_cam_plus_plus_has_no_pole_where_a_map_sums_below_zero() -> None:
+    """The paper's weight is 1 / (2 + S ct), infinite at S ct = -2; its S is of a ReLU and never negative."""
+    values, ct = torch.tensor([[[[-2.0, 0.0], [0.0, 0.0]]]]), torch.tensor([[[[1.0, 1.0], [0.0, 0.0]]]])
+    assert (grad_cam_plus_plus(-values, ct) == torch.tensor([[[0.25 + 0.25, 0], [0, 0]]]) * 2).all()
+    assert grad_cam_plus_plus(values, ct).tolist() == [[[0, 0], [0, 0]]]
+
+
+def test_xgrad_cam_leaves_a_map_out_whose_values_cancel() -> None:
+    values, ct = torch.tensor([[[[1.0, -1.0], [0.0, 0.0]], [[1.0, 2.0], [0.0, 0.0]]]]), torch.ones(1, 2, 2, 2)
+    assert xgrad_cam(values, ct).tolist() == [[[1, 2], [0, 0]]]
 
 
 def test_input_x_gradient_and_biases_make_up_the_logit() -> None:

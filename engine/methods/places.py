@@ -1,0 +1,36 @@
+"""Where a method reads its maps."""
+
+from enum import StrEnum
+
+
+class Place(StrEnum):
+    """Where a method reads its maps. Files and manifests hold the word."""
+
+    IMAGE = "image", "at the image"  # one map
+    LAYER = "layer", "at every layer"  # one map for each
+    POOLED = "pooled", "at the pooled layer"  # one map, at the layer that a global-pooling + linear head pools
+
+    says: str
+
+    def __new__(cls, word: str, says: str = "") -> "Place":
+        """A place is its word, and knows how people say it."""
+        place = str.__new__(cls, word)
+        place._value_, place.says = word, says
+        return place
+
+    @property
+    def at_image(self) -> bool:
+        """Is the map one of the image itself? Then it has no layer."""
+        return self is Place.IMAGE
+
+    @property
+    def at_every_layer(self) -> bool:
+        """Does whoever asks choose the layer?"""
+        return self is Place.LAYER
+
+    def layers(self, count: int, pooled: int) -> range:
+        """Which of so many layers it reads. pooled: the layer that the head pools, -1 where there is none."""
+        return {Place.IMAGE: range(0), Place.LAYER: range(count), Place.POOLED: range(pooled, pooled + 1)}[self]
+
+
+IMAGE, LAYER, POOLED = Place

@@ -1,0 +1,143 @@
+"""The one question that all others are faces of, and its answer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..methods import METHODS
+from ..methods.baselines import BASELINES
+from .attribution import Attribution, photo_of
+from .opened import Opened
+from .watched import Progress, watched
+
+
+class Asking(Opened):
+    """Ask a file anything."""
+
+    def ask(
+        self,
+        x: Any,
+        target: int | str | None = None,
+        method: str | None = None,
+        layer: int | str = -1,
+        *,
+        contrast: int | str | None = None,
+        seed: Tensor | None = None,
+        smooth: int = 0,
+        spread: float = 0.15,
+        baseline: str | Tensor = "mean",
+        options: Mapping[str, float] | None = None,
+        progress: Progress | None = None,
+    ) -> Attribution:
+        """Why the network answers as it does, with what it takes to read the answer.
+
+        x: images [N, C, S, S], or one photo, uint8 [H, W, 3], which the answer draws itself on.
+        target: the class, by index or name; None for the top one of each image, settled once, on the image itself.
+        contrast: rather than which class. seed: in the place of both, a cotangent of the logits, [N, K].
+        method: None for HiResCAM below the last layer and Grad-CAM at it, which knows the class there alone.
+        layer: index or name; "all" for every layer of a method that reads them in one pass.
+        smooth: the mean over so many noisy copies, for any method of one pass; spread: their noise, as a share of
+        an image's range. baseline: what a path begins at and hidden pixels show, "mean", "black", "blur" or
+        images like x. options: of a method of many passes, see its row in METHODS.
+        progress: called with steps done and steps in all, in this thread; what it raises ends the question.
+        Raises ValueError for anything that does not fit.
+        """
+        photo = photo_of(x)
+        x = self.preprocess(torch.as_tensor(x)) if photo is not None else x  # type: ignore[attr-defined]
+        method = self._method(method, layer)
+        self._check_question(x, [method])
+        with self._asking(len(x)) as net:
+            logits = net.forward(x)
+        settled, asked = self._score(x, logits, target, contrast, seed)
+        row, every = METHODS.get(method), layer == "all"
+        index = -1 if every else self._index(method, layer)
+        many = method in self.module.path_of
+        if smooth and (many or every):
+            raise ValueError(f"smooth repeats a method of one pass at one layer, and {method} is asked otherwise")
+        if options and not many:
+            raise ValueError(f"{method} takes one pass and has no options; smooth=25 averages over noisy copies")
+        completeness = None
+        with self._asking(len(x)) as net:
+            if many:
+                told = {name: float(value) for name, value in (options or {}).items()}
+                self._check_options(method, told)
+                reference = self._baseline(net, x, baseline)
+                values, error = watched(
+                    lambda state: net.explain_along(x, settled, method, index, told, reference, state), progress
+                )
+                completeness = None if bool(error.isnan().all()) else error
+                passes = int(net.passes(method, index, told))
+            elif smooth:
+                values = watched(
+                    lambda state: net.explain_smooth(x, settled, method, index, smooth, spread, state), progress
+                )
+                passes = smooth
+            else:
+                values = net.sweep(x, settled, method) if every else net.explain(x, settled, method, index)
+                passes = 1
+        place = self._place(method)
+        layers = () if place.at_image else tuple(self.layers) if every else (self.layers[index],)
+        return Attribution(
+            values, method, row.title if row else method, layers, _is_signed(values, row), logits, asked,
+            self.geometry, completeness, passes, tuple(self._notes(method, index, every)), photo,
+        )  # fmt: skip
+
+    def _method(self, method: str | None, layer: int | str) -> str:
+        """The method that is asked where none is named."""
+        if method is not None:
+            return method
+        last = (
+            layer != "all" and self.layers and self.layer_index(layer) % len(self.layers) == len(self.layers) - 1
+        )
+        names = ("grad_cam", "hires_cam") if last else ("hires_cam", "grad_cam")
+        found = next((name for name in names if name in self.methods and self.layers), None)
+        return found or self.methods[0]
+
+    def _score(
+        self, x: Tensor, logits: Tensor, target: int | str | None, contrast: int | str | None, seed: Tensor | None
+    ) -> tuple[Tensor, tuple[str, ...]]:
+        """The seed of each image, and what it asks, in words."""
+        if seed is not None:
+            if target is not None or contrast is not None:
+                raise ValueError("a seed says what is asked; leave target and contrast out")
+            return self._seed(x, seed), ("the seed that was given",) * len(x)
+        classes = torch.full((len(x), 1), -1 if target is None else self.class_index(target), device=x.device)
+        with torch.no_grad():
+            settled = self.module.resolve_seed(logits, classes)
+        tops = settled.flatten(2).sum(2).argmax(1) if settled.ndim > 2 else settled.argmax(1)
+        asked = [self.labels[int(top)] for top in tops]
+        if contrast is not None:
+            other = self.class_index(contrast)
+            settled = settled - self.module.resolve_seed(logits, torch.full_like(classes, other))
+            asked = [f"{name} rather than {self.labels[other]}" for name in asked]
+        return settled, tuple(asked)
+
+    def _baseline(self, net: Any, x: Tensor, baseline: str | Tensor) -> Tensor:
+        if isinstance(baseline, str):
+            if baseline not in BASELINES:
+                raise ValueError(f"no baseline is called {baseline!r}; there are {', '.join(BASELINES)}")
+            return net.baseline(x, baseline)  # type: ignore[no-any-return]
+        if baseline.ndim != 4 or baseline.shape[1:] != x.shape[1:]:
+            raise ValueError(f"baseline is {list(baseline.shape)}, the images are {list(x.shape)}")
+        return baseline.to(x)
+
+    def _check_options(self, method: str, options: Mapping[str, float]) -> None:
+        known = self.module.options_of[method]
+        for name, value in options.items():
+            if name not in known:
+                raise ValueError(f"{method} has no option {name!r}; it has {', '.join(known) or 'none'}")
+            if not 0 <= value <= 1e6:
+                raise ValueError(f"{name} is {value:g}: it lies between 0 and 1000000")
+
+    def _notes(self, method: str, index: int, every: bool) -> list[str]:
+        """What is to be known before the answer is believed."""
+        row = METHODS.get(method)
+        inner = every or (0 <= index % max(1, len(self.layers)) < len(self.layers) - 1)
+        return [row.inner] if row and row.inner and inner and not row.at.at_image else []
+
+
+def _is_signed(values: Tensor, row: Any) -> bool:
+    """Do values below zero mean something? Where there is none among them, they do not say so of themselves."""
+    return bool((values < 0).any()) or bool(row and row.read.__name__ in ("signed", "input_times"))
