@@ -58,10 +58,11 @@ class ScriptedReadings(nn.Module):
 def made_of(functions: dict[str, Any]) -> nn.Module:
     """A module of `Readings` with its generated functions.
 
-    TorchScript numbers classes by the room that they are made in, and a file is to have the same bytes whatever was
-    compiled before: in a room of its own this class is its first one.
+    TorchScript numbers the classes of a room that bear one name, and a file is to have the same bytes whatever was
+    compiled before. So this class is told to stand in a room of its own, where no class is that has no number.
     """
-    module: nn.Module = type("Reader", (ScriptedReadings,), functions)()
+    room = {"__module__": f"{__name__}_at_layers"}
+    module: nn.Module = type("Reader", (ScriptedReadings,), functions | room)()
     return module
 
 
