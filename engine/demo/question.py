@@ -9,7 +9,7 @@ from .. import MODELS
 from ..models.zoo import DEFAULT_MODEL
 from ..pictures.render import View
 
-DEFAULT_METHOD = "grad_cam"
+DEFAULT_METHOD = "hires_cam"
 
 # The controls of the page and where they stand at first. Layers count from 1 there; no contrast is -1.
 CONTROLS: dict[str, Any] = {

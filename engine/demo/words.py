@@ -73,10 +73,16 @@ def heading(
 
 def method_line(method: str, absent: Mapping[str, str]) -> str:
     """What a method shows, its paper, and why others are not offered, as HTML."""
-    paper, _, number = METHODS[method].cite.partition(", arXiv:")
-    link = f'<a href="https://arxiv.org/abs/{number}" target="_blank" rel="noopener">{escape(paper)}</a>'
-    missing = " ".join(f"No {METHODS[name].title} here: {escape(why)}." for name, why in absent.items())
-    return f"{METHODS[method].says} {link}" + (f"<small>{missing}</small>" if missing else "")
+    row = METHODS[method]
+    link = row.cite
+    for kind, address in ((", arXiv:", "https://arxiv.org/abs/"), (", doi:", "https://doi.org/")):
+        paper, found, number = row.cite.partition(kind)
+        if found:
+            link = f'<a href="{address}{number}" target="_blank" rel="noopener">{escape(paper)}</a>'
+    notes = [f"No {METHODS[name].title} here: {escape(why)}." for name, why in absent.items() if name in METHODS]
+    if row.inner:
+        notes.insert(0, f"At all layers but the last: {escape(row.inner)}")
+    return f"{row.says} {link}" + (f"<small>{' '.join(notes)}</small>" if notes else "")
 
 
 def legend(signed: bool, at_image: bool, view: str, gray: bool) -> str:

@@ -173,6 +173,12 @@ METHODS: dict[str, Method] = {
             of="gradient", path="references", finish="difference", options={"steps": 64},
         ),
         Method(
+            "class_competition", "gradient", LAYER, hires_cam, "Class competition",
+            "HiResCAM under a softmax over classes, after the idea of arXiv:2503.07346",
+            "HiResCAM where the class wins against those that come next: what it shares with them is left out.",
+            of="hires_cam", path="classes", finish="competition", options={"classes": 4, "temperature": 0.1},
+        ),
+        Method(
             "occlusion", NO_GATE, IMAGE, of_scores, "Occlusion", "Zeiler and Fergus 2014, arXiv:1311.2901",
             "What the score loses where a window hides the photo. It takes no gradient, only answers.",
             path="windows", options={"window": 0, "stride": 0},

@@ -1,6 +1,6 @@
 """The one question that all others are faces of, and its answer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ class Asking(Opened):
         method: str | None = None,
         layer: int | str = -1,
         *,
-        contrast: int | str | None = None,
+        contrast: int | str | Sequence[int | str] | None = None,
         seed: Tensor | None = None,
         smooth: int = 0,
         spread: float = 0.15,
@@ -35,7 +35,8 @@ class Asking(Opened):
 
         x: images [N, C, S, S], or one photo, uint8 [H, W, 3], which the answer draws itself on.
         target: the class, by index or name; None for the top one of each image, settled once, on the image itself.
-        contrast: rather than which class. seed: in the place of both, a cotangent of the logits, [N, K].
+        contrast: rather than which class, or than the mean of which (Finer-CAM, arXiv:2501.11309).
+        seed: in the place of target and contrast, a cotangent of the logits, [N, K].
         method: None for HiResCAM below the last layer and Grad-CAM at it, which knows the class there alone.
         layer: index or name; "all" for every layer of a method that reads them in one pass.
         smooth: the mean over so many noisy copies, for any method of one pass; spread: their noise, as a share of
@@ -96,7 +97,12 @@ class Asking(Opened):
         return found or self.methods[0]
 
     def _score(
-        self, x: Tensor, logits: Tensor, target: int | str | None, contrast: int | str | None, seed: Tensor | None
+        self,
+        x: Tensor,
+        logits: Tensor,
+        target: int | str | None,
+        contrast: int | str | Sequence[int | str] | None,
+        seed: Tensor | None,
     ) -> tuple[Tensor, tuple[str, ...]]:
         """The seed of each image, and what it asks, in words."""
         if seed is not None:
@@ -109,9 +115,12 @@ class Asking(Opened):
         tops = settled.flatten(2).sum(2).argmax(1) if settled.ndim > 2 else settled.argmax(1)
         asked = [self.labels[int(top)] for top in tops]
         if contrast is not None:
-            other = self.class_index(contrast)
-            settled = settled - self.module.resolve_seed(logits, torch.full_like(classes, other))
-            asked = [f"{name} rather than {self.labels[other]}" for name in asked]
+            named = [contrast] if isinstance(contrast, (int, str)) else list(contrast)
+            others = [self.class_index(one) for one in named]
+            for other in others:
+                settled = settled - self.module.resolve_seed(logits, torch.full_like(classes, other)) / len(others)
+            told = " or ".join(self.labels[other] for other in others)
+            asked = [f"{name} rather than {told}" for name in asked]
         return settled, tuple(asked)
 
     def _baseline(self, net: Any, x: Tensor, baseline: str | Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..methods.baselines import black, blurred
+from ..methods.finishes import competing
 from ..methods.masks import windows_along
 from .hiding import Hiding
 
@@ -107,6 +108,8 @@ class AlongPaths(Hiding):
             steps = self.steps_of(path, index, options)
             return self.by_layer(x, seed, path, index, steps, reference, progress), undefined
         base = self.base_of[method]
+        if path == "classes":
+            return self.by_classes(x, seed, base, layer, options, progress), undefined
         if self.finish_of[method] != "difference":
             mean, variance = self.moments(x, seed, base, layer, path, False, options, reference, progress)
             return self.finished(self.finish_of[method], mean, variance), undefined
@@ -165,6 +168,29 @@ class AlongPaths(Hiding):
             self.tell(progress, done, steps)
         return mean, squares / steps
 
+    def by_classes(
+        self, x: Tensor, seed: Tensor, method: str, layer: int, options: dict[str, float], progress: Tensor
+    ) -> Tensor:
+        """The map of what is asked, at each place times its share in the softmax over all maps that compete:
+        it, and the top classes besides.
+
+        temperature: of the softmax, as a share of the largest value of all maps of an image.
+        """
+        if seed.dim() != 2:
+            raise ValueError(
+                "classes compete where an image has one answer, and this network answers at each place"
+            )
+        count = min(int(options["classes"]), self.classes)
+        if count < 2:
+            raise ValueError("two classes or more compete")
+        others = self.forward(x).masked_fill(seed > 0, -float("inf")).topk(count - 1, 1).indices
+        maps: list[Tensor] = []
+        for index in range(count):
+            asked = seed if index == 0 else torch.zeros_like(seed).scatter(1, others[:, index - 1 : index], 1.0)
+            maps.append(self.one_attribution(x, asked, method, layer)[1])
+            self.tell(progress, index + 1, count)
+        return competing(torch.stack(maps), options["temperature"])
+
     def check_many(self, method: str) -> None:
         """Raise unless it is a method of many passes that the file has."""
         if method not in self.path_of:
@@ -195,5 +221,7 @@ class AlongPaths(Hiding):
             return shape[1] * shape[2]
         if path == "channels" or path == "activations":
             return self.shapes[self.layer_at(layer)][0]
+        if path == "classes":
+            return int(options["classes"])
         steps = int(options["steps"])
         return int(options["most"]) * 2 if steps == 0 and "most" in options else steps

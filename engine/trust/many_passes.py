@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..methods.masks import cells
-from .reference import plainly, reference, start_reference
+from .reference import layer_reference, plainly, reference, start_reference
 
 STEPS = 2  # of a path
 THE_COTANGENT = ("gradient", "deconvnet", "guided_backprop")  # methods whose map is it
@@ -24,6 +24,10 @@ JOINED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mean": lambda maps, ways: torch.einsum("m...->...", maps) / len(maps),
     "mean_square": lambda maps, ways: torch.linalg.vector_norm(maps, dim=0) ** 2 / len(maps),
     "variance": lambda maps, ways: torch.var(maps, dim=0, correction=0),
+    # Of two: e^a / (e^a + e^b) = 1 / (1 + e^(b - a)).
+    "competition": lambda maps, ways: (
+        maps[0] / (1 + ((maps[1] - maps[0]) / (0.1 * maps.abs().max().clamp_min(1e-30))).exp())
+    ),
     "difference": lambda maps, ways: torch.einsum("m...,m...->...", maps, ways) / len(maps),
 }
 
@@ -50,7 +54,9 @@ def deviations_of_many(module: Any, x: Tensor, seed: Tensor) -> dict[str, float]
     with torch.no_grad(), plainly():
         for name, path in module.path_of.items():
             base = module.base_of.get(name)
-            if base is None:
+            if path == "classes":
+                compared = _of_classes(module, x, seed, name)
+            elif base is None:
                 compared = _of_scores(module, x, seed, path)
             else:
                 compared = _of_points(module, x, seed, name, path, module.gate_of[base], known)
@@ -83,6 +89,25 @@ def _of_points(
         known[path, gate] = maps, (x - origins).expand_as(maps)
     maps, ways = known[path, gate]
     return Compared(answer, JOINED[module.finish_of[name]](maps, ways))
+
+
+def _of_classes(module: Any, x: Tensor, seed: Tensor, name: str) -> Compared | None:
+    """Of two classes, at the last layer."""
+    if seed.ndim != 2 or seed.shape[1] < 2 or not module.layers:
+        return None
+    index, options = len(module.layers) - 1, {"classes": 2.0, "temperature": 0.1}
+    none = torch.empty(0)
+    answer, _ = module.explain_along(x, seed, name, index, options, none, none)
+    runner_up = module.forward(x).argsort(1, descending=True)
+    runner_up = F.one_hot(next(c for c in runner_up[0] if not seed[0, c]), seed.shape[1])[None].to(seed)
+    maps = []
+    for asked in (seed, runner_up):
+        value, ct = layer_reference(module, x, asked)[index]
+        map = torch.einsum("nchw,nchw->nhw", value, ct).clamp(min=0)
+        maps.append(F.interpolate(map[:, None], module.size, mode="bilinear")[:, 0])
+    stacked = torch.stack(maps)
+    natural = float(torch.einsum("nchw,nchw->nhw", value.abs(), ct.abs()).max()) * CANCELLED
+    return Compared(answer, JOINED[module.finish_of[name]](stacked, stacked), natural)
 
 
 def _of_scores(module: Any, x: Tensor, seed: Tensor, path: str) -> Compared | None:

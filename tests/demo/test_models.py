@@ -112,7 +112,7 @@ def test_random_weights_need_no_download(open_page: OpenPage) -> None:
     before = changed(page, before)
     choose(page, "SqueezeNet 1.1")
     changed(page, before)
-    expect(page.locator("#heading")).to_have_text(re.compile(r"Grad-CAM · SqueezeNet 1\.1, random weights"))
+    expect(page.locator("#heading")).to_have_text(re.compile(r"HiResCAM · SqueezeNet 1\.1, random weights"))
     expect(page.locator("#about")).to_contain_text("No CAM here")
     assert "CAM" not in page.locator("#method label").all_inner_texts()
 

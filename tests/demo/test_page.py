@@ -15,7 +15,7 @@ from tests.demo.hands import (
 
 def test_the_page_opens_with_the_cat_explained(open_page: OpenPage) -> None:
     page = open_page()
-    expect(page.locator("#heading")).to_have_text(re.compile("Why tiger cat.*Grad-CAM · EfficientNet-Lite0"))
+    expect(page.locator("#heading")).to_have_text(re.compile("Why tiger cat.*HiResCAM · EfficientNet-Lite0"))
     rows = page.locator("#classes button dt")
     assert rows.all_inner_texts()[:3] == ["tiger cat", "Egyptian cat", "tabby"]
     expect(page.locator("#classes.chosen-1")).to_have_count(1)
@@ -78,7 +78,7 @@ def test_every_layer_at_once_and_a_click_on_one(open_page: OpenPage) -> None:
     expect(tiles).to_have_count(73)
     tiles.nth(19).click()
     expect(page.locator("#line")).to_have_text(re.compile("20 of 73"))
-    expect(page.locator("#picture img")).to_have_attribute("src", re.compile(r"grad_cam-20\.jpg"))
+    expect(page.locator("#picture img")).to_have_attribute("src", re.compile(r"hires_cam-20\.jpg"))
 
 
 def test_downloads_take_one_click(open_page: OpenPage, tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_downloads_take_one_click(open_page: OpenPage, tmp_path: Path) -> None:
     page.get_by_role("tab", name="Every layer").click()
     with page.expect_download() as sheet:
         page.get_by_text("Download the contact sheet").click()
-    assert sheet.value.suggested_filename == "efficientnet_lite0-grad_cam-every-layer.jpg"
+    assert sheet.value.suggested_filename == "efficientnet_lite0-hires_cam-every-layer.jpg"
     page.get_by_text("About this picture").click()
     with page.expect_download() as file:
         page.get_by_text("Download the model").click()

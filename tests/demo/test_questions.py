@@ -109,3 +109,5 @@ def test_an_absent_method_tells_its_reason(scene: Scene) -> None:
         settle(replace(scene.question, method="cam"), without, TIGER_CAT)
     line = words.method_line("grad_cam", without.explainer.manifest["absent"])
     assert "No CAM here: the head is no linear layer." in line and "arxiv.org/abs/1610.02391" in line
+    assert "At all layers but the last: Not class-specific here" in line
+    assert "https://doi.org/10.1109/TIP.2021.3089943" in words.method_line("layer_cam", {})

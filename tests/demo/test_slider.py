@@ -21,7 +21,7 @@ def test_the_slider_asks_nothing_of_the_server(open_page: OpenPage) -> None:
     for key, number in (("ArrowLeft", 72), ("Home", 1), ("ArrowRight", 2), ("PageUp", 9), ("End", 73)):
         page.keyboard.press(key)
         expect(page.locator("#line")).to_have_text(re.compile(f"{number} of 73"))
-        expect(page.locator("#picture img")).to_have_attribute("src", re.compile(f"grad_cam-{number}\\.jpg"))
+        expect(page.locator("#picture img")).to_have_attribute("src", re.compile(f"hires_cam-{number}\\.jpg"))
         seen.add(pixels(page))
     assert len(seen) >= 5  # the neighbours of the last layer look much alike
     assert asked == []
