@@ -44,7 +44,7 @@ class Opened:
     def __repr__(self) -> str:
         """What it is of and what it answers, for notebooks."""
         title, classes = self.manifest["model"]["title"], self.manifest["classes"]
-        told = f"{title}: {classes} classes, {len(self.layers)} layers; {', '.join(self.methods)}"
+        told = f"{title}: {classes} classes, {len(self.layers)} layers, {len(self.methods)} methods"
         return f"{type(self).__name__}({told})"
 
     @property

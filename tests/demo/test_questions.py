@@ -28,7 +28,7 @@ def test_a_question_counts_layers_from_zero_and_reads_every_control(
     changed = {"untrained": True, "view": "negative", "gray": True, "show": "alone", "strength": 1}
     question = read_question(posted | changed, tmp_path)
     assert question == Question(
-        tmp_path / "cat.png", LITE, "random", "grad_cam", 29, 5, 7, Look("negative", True, True, 1.0)
+        tmp_path / "cat.png", LITE, "random", "hires_cam", 29, 5, 7, Look("negative", True, True, 1.0)
     )
     assert read_question({"photo": posted["photo"]}, tmp_path) == Question(tmp_path / "cat.png", LITE)
 

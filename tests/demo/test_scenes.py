@@ -25,6 +25,8 @@ def test_every_method_shows_what_the_explainer_answers(scene: Scene) -> None:
     x, seed = explainer.preprocess(torch.from_numpy(scene.photo.pixels)), explainer.one_hot(TIGER_CAT)
     for method in explainer.one_pass_methods:
         asked = asks(scene, method=method, layer=40)
+        if not METHODS[method].light:  # the studio asks it alone
+            asked = replace(asked, attributions={method: explainer.survey(x, seed, [method])[method][0].numpy()})
         answer = explainer.explain(x, seed, method, -1 if method == "cam" else 40)[0].numpy()
         np.testing.assert_allclose(
             asked.attribution(asked.layer), answer, rtol=1e-4, atol=1e-5 * np.abs(answer).max()
