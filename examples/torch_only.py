@@ -20,8 +20,13 @@ photo = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8).view(ima
 with torch.inference_mode(), torch.jit.optimized_execution(False):
     x = net.preprocess(photo)
     logits = net.forward(x)
-    map = net.explain(x, net.one_hot(int(logits.argmax())), method, -1)
-    picture = net.overlay(photo, map[0], 0.5)
+    seed, none = net.one_hot(int(logits.argmax())), torch.empty(0)
+    if method in net.path_of:  # of many passes, with what holds where nothing is said: see net.options(method)
+        map, _ = net.explain_along(x, seed, method, -1, {}, none, none)
+    else:
+        map = net.explain(x, seed, method, -1)
+    heat = map if map.dim() == 3 else map.abs().amax(1)
+    picture = net.overlay(photo, heat[0], 0.5)
 
 for probability, index in zip(*logits[0].softmax(0).topk(min(5, logits.shape[1])), strict=True):
     print(f"{probability:6.1%}  {net.labels[index]} ({index})")

@@ -83,6 +83,15 @@ int64_t position(const std::string& given, const Strings& names, const std::stri
                 std::to_string(names.size() - 1) + ", or a name such as " + names.back());
 }
 
+// One attribution: of one pass, or of many with what holds where nothing is said of them (see `options` in the file).
+Tensor explain(torch::jit::Module& net, const Tensor& x, const Tensor& seed, const std::string& method, int64_t layer) {
+    const auto many = net.attr("path_of").toGenericDict();
+    if (!many.contains(method)) return net.run_method("explain", x, seed, method, layer).toTensor();
+    const c10::Dict<std::string, double> options;
+    const Tensor none = torch::empty({0});
+    return net.run_method("explain_along", x, seed, method, layer, options, none, none).toTuple()->elements()[0].toTensor();
+}
+
 void run(int count, char** given) {
     Strings words;
     std::string raw;
@@ -116,11 +125,13 @@ void run(int count, char** given) {
         logits = net.forward({x}).toTensor();
         const int64_t target = wanted.value_or(logits.argmax().item<int64_t>());
         const Tensor seed = net.run_method("one_hot", target).toTensor();
-        map = net.run_method("explain", x, seed, method, layer).toTensor();
+        map = explain(net, x, seed, method, layer);
         const std::chrono::duration<double, std::milli> spent = std::chrono::steady_clock::now() - start;
         if (timed && (call < 3 || call == 10)) std::printf("call %d: %.1f ms\n", call, spent.count());
     }
-    const Tensor picture = net.run_method("overlay", photo, map.squeeze(0), 0.5).toTensor().contiguous();
+    // Values of each channel are drawn by the largest of them, whichever way it points.
+    const Tensor heat = map.dim() == 4 ? map.abs().amax(1) : map;
+    const Tensor picture = net.run_method("overlay", photo, heat.squeeze(0), 0.5).toTensor().contiguous();
 
     const auto [values, indices] = logits[0].to(torch::kFloat).softmax(0).topk(std::min<int64_t>(5, logits.size(1)));
     for (int64_t i = 0; i < values.size(0); ++i) {

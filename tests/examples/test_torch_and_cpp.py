@@ -147,6 +147,48 @@ def test_cpp(
     assert_top_five(done.stdout, explainer, logits)
 
 
+METHODS = [
+    "hires_cam",
+    "eigen_cam",
+    "smooth_grad",
+    "integrated_gradients",
+    "occlusion",
+    "recipro_cam",
+    "ablation_cam",
+]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Explainer, Path]:
+    """A small network with methods of every kind, and its file."""
+    torch.manual_seed(0)
+    body = [nn.Conv2d(3, 6, 3, 2), nn.BatchNorm2d(6), nn.ReLU6(), nn.Conv2d(6, 8, 3), nn.ReLU()]
+    net = nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10))
+    explainer = compile_model(net.eval(), torch.zeros(1, 3, 32, 32), methods=METHODS)
+    path = tmp_path_factory.mktemp("small") / "small.pt"
+    save(explainer, path)
+    return explainer, path
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_cpp_and_torch_alone_give_what_python_gives(
+    program: Path, small: tuple[Explainer, Path], cat: Path, tmp_path: Path, method: str
+) -> None:
+    """Noise and masks are counted, so that all walk the same inputs."""
+    explainer, path = small
+    x = explainer.preprocess(torch.from_numpy(data.chelsea()))
+    wanted = explainer.explain(x, explainer.one_hot(int(explainer.forward(x).argmax())), method)
+    assert wanted.abs().max() > 0
+    raw = tmp_path / "raw"
+    subprocess.run([program, path, cat, tmp_path / "out.ppm", method, "--raw", raw], check=True)
+    script = ["-W", "ignore", "-c", WATCHED, tmp_path / "watched", ROOT / "examples" / "torch_only.py"]
+    subprocess.run([sys.executable, *script, path, cat, tmp_path / "out.png", method], check=True, cwd=tmp_path)
+    for file in (raw, tmp_path / "watched"):
+        found = torch.load(file)[1]
+        # What an image loses is a difference of scores, and has their rounding.
+        assert (found - wanted).abs().max() <= 1e-5 * wanted.abs().max() + 2e-7
+
+
 def test_cpp_tells_the_times(program: Path, exported: tuple[Explainer, Path], cat: Path, tmp_path: Path) -> None:
     output = subprocess.check_output([program, exported[1], cat, tmp_path / "out.ppm", "--time"], text=True)
     times = re.findall(r"^call (\d+): ([\d.]+) ms$", output, re.MULTILINE)
