@@ -64,6 +64,7 @@ def describe(
         ],
         "methods": [
             {"name": m.name, "title": m.title, "gate": m.gate, "at": m.at.value, "times": m.times, "cite": m.cite}
+            | {"signed": m.signed, "passes": m.passes(geometry.crop)}
             | ({"of": m.of, "path": m.path, "options": dict(m.options)} if m.path else {})
             for m in compiled.methods
         ],

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ..text import nearest
 from .finishes import mean_map, mean_square, spread
+from .masks import windows_along
 from .paths import noisy_copies, references, straight_line
 from .places import IMAGE, LAYER, POOLED, Place
 from .readings import (
@@ -42,6 +43,7 @@ class Method:
     Where there is a `path`, the method takes many passes: those of the method `of` at each of the path's points,
     whose maps become one by `finish`; or, where there is no such method, forward ones alone, of images or layers
     of which the path hides something. `options` are what may be said of it, with what holds where nothing is.
+    It is `signed` where values below zero mean something.
     `inner` is what whoever reads it below the last layer has to know.
     `says` is one sentence for whoever looks at its pictures.
     """
@@ -61,11 +63,22 @@ class Method:
     finish: str = ""
     options: Mapping[str, float] = field(default_factory=dict)
     inner: str = ""
+    signed: bool = False
 
     @property
     def light(self) -> bool:
         """Is it read beside others at hardly any cost: at the image, or as a weighted sum?"""
         return not self.path and (self.at.at_image or self.weigh is not None)
+
+    def passes(self, size: Sequence[int]) -> int | None:
+        """How many passes of one image of that size [H, W] it takes at most; None where that hangs on the layer."""
+        if self.path in ("places", "channels", "activations"):
+            return None
+        if self.path == "windows":
+            options = {name: float(value) for name, value in self.options.items()}
+            return windows_along(options, size[0]) * windows_along(options, size[1])
+        steps = self.options.get("steps", self.options.get("classes", 1))
+        return int(steps) or 2 * int(self.options["most"])
 
     def __post_init__(self) -> None:
         """A place may be given by its word. Raises ValueError for another one."""
@@ -84,7 +97,7 @@ METHODS: dict[str, Method] = {
     for method in (
         Method(
             "gradient", "gradient", IMAGE, signed, "Gradient", "Simonyan et al. 2014, arXiv:1312.6034",
-            "How the score of the class changes with each pixel: light raises it, dark lowers it.",
+            "How the score of the class changes with each pixel: light raises it, dark lowers it.", signed=True,
         ),
         Method(
             "saliency", "gradient", IMAGE, largest_absolute, "Saliency", "Simonyan et al. 2014, arXiv:1312.6034",
@@ -93,21 +106,21 @@ METHODS: dict[str, Method] = {
         Method(
             "input_x_gradient", "gradient", IMAGE, input_times, "Input × gradient",
             "Shrikumar et al. 2016, arXiv:1605.01713",
-            "The gradient times the pixel itself: what each pixel adds to the score, to first order.",
+            "The gradient times the pixel itself: what each pixel adds to the score, to first order.", signed=True,
         ),
         Method(
             "deconvnet", "deconvnet", IMAGE, signed, "Deconvnet", "Zeiler and Fergus 2014, arXiv:1311.2901",
-            "A gradient that only carries what speaks for the class, back through every activation.",
+            "A gradient that only carries what speaks for the class, back through every activation.", signed=True,
         ),
         Method(
             "guided_backprop", "guided", IMAGE, signed, "Guided backprop",
             "Springenberg et al. 2015, arXiv:1412.6806",
-            "Deconvnet through active units only: crisp edges and textures, less tied to the class.",
+            "Deconvnet through active units only: crisp edges and textures, less tied to the class.", signed=True,
         ),
         Method(
             "cam", "gradient", POOLED, class_activation, "CAM", "Zhou et al. 2016, arXiv:1512.04150",
             "The last feature maps, each weighted as the classifier weights it for the class.",
-            weigh=total,
+            weigh=total, signed=True,
         ),
         Method(
             "grad_cam", "gradient", LAYER, grad_cam, "Grad-CAM", "Selvaraju et al. 2017, arXiv:1610.02391",
@@ -118,7 +131,7 @@ METHODS: dict[str, Method] = {
             "guided_grad_cam", "gradient", LAYER, grad_cam, "Guided Grad-CAM",
             "Selvaraju et al. 2017, arXiv:1610.02391",
             "Guided backprop where the layer's Grad-CAM is warm: the details that speak for the class.",
-            times="guided_backprop", weigh=mean, rectified=True, inner=NOT_OF_THE_CLASS,
+            times="guided_backprop", weigh=mean, rectified=True, inner=NOT_OF_THE_CLASS, signed=True,
         ),
         Method(
             "hires_cam", "gradient", LAYER, hires_cam, "HiResCAM", "Draelos and Carin 2020, arXiv:2011.08891",
@@ -142,12 +155,12 @@ METHODS: dict[str, Method] = {
         Method(
             "eigen_cam", NO_GATE, LAYER, eigen_cam, "Eigen-CAM", "Muhammad and Yeasin 2020, arXiv:2008.00299",
             "The pattern that a layer's feature maps have most in common. It is blind to the class: it shows what "
-            "is there, not what speaks for anything.",
+            "is there, not what speaks for anything.", signed=True,
         ),
         Method(
             "smooth_grad", "gradient", IMAGE, signed, "SmoothGrad", "Smilkov et al. 2017, arXiv:1706.03825",
             "The gradient, averaged over copies of the photo with noise: what flickers from copy to copy is gone.",
-            of="gradient", path="noise", finish="mean", options={"steps": 25, "spread": 0.15},
+            of="gradient", path="noise", finish="mean", options={"steps": 25, "spread": 0.15}, signed=True,
         ),
         Method(
             "smooth_grad_squared", "gradient", IMAGE, signed, "SmoothGrad²",
@@ -164,13 +177,14 @@ METHODS: dict[str, Method] = {
             "integrated_gradients", "gradient", IMAGE, signed, "Integrated gradients",
             "Sundararajan et al. 2017, arXiv:1703.01365",
             "What each pixel adds on the way from a plain image to the photo; all parts make up the score.",
-            of="gradient", path="line", finish="difference", options={"steps": 0, "error": 0.05, "most": 256},
+            of="gradient", path="line", finish="difference", signed=True,
+            options={"steps": 0, "error": 0.05, "most": 256},
         ),
         Method(
             "expected_gradients", "gradient", IMAGE, signed, "Expected gradients",
             "Erion et al. 2021, arXiv:1906.10670",
             "Integrated gradients from many other photos in turn, in the place of a plain image.",
-            of="gradient", path="references", finish="difference", options={"steps": 64},
+            of="gradient", path="references", finish="difference", options={"steps": 64}, signed=True,
         ),
         Method(
             "class_competition", "gradient", LAYER, hires_cam, "Class competition",
@@ -181,7 +195,7 @@ METHODS: dict[str, Method] = {
         Method(
             "occlusion", NO_GATE, IMAGE, of_scores, "Occlusion", "Zeiler and Fergus 2014, arXiv:1311.2901",
             "What the score loses where a window hides the photo. It takes no gradient, only answers.",
-            path="windows", options={"window": 0, "stride": 0},
+            path="windows", options={"window": 0, "stride": 0}, signed=True,
         ),
         Method(
             "rise", NO_GATE, IMAGE, of_scores, "RISE", "Petsiuk et al. 2018, arXiv:1806.07421",
@@ -191,7 +205,7 @@ METHODS: dict[str, Method] = {
         Method(
             "recipro_cam", NO_GATE, LAYER, of_scores, "Recipro-CAM", "Byun and Lee 2022, arXiv:2209.14074",
             "What the rest of the network says of each place of a layer alone. It takes no gradient.",
-            path="places",
+            path="places", signed=True,
         ),
         Method(
             "ablation_cam", NO_GATE, LAYER, of_scores, "Ablation-CAM",

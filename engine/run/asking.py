@@ -81,7 +81,7 @@ class Asking(Opened):
         place = self._place(method)
         layers = () if place.at_image else tuple(self.layers) if every else (self.layers[index],)
         return Attribution(
-            values, method, row.title if row else method, layers, _is_signed(values, row), logits, asked,
+            values, method, row.title if row else method, layers, bool(row and row.signed), logits, asked,
             self.geometry, completeness, passes, tuple(self._notes(method, index, every)), photo,
         )  # fmt: skip
 
@@ -145,8 +145,3 @@ class Asking(Opened):
         row = METHODS.get(method)
         inner = every or (0 <= index % max(1, len(self.layers)) < len(self.layers) - 1)
         return [row.inner] if row and row.inner and inner and not row.at.at_image else []
-
-
-def _is_signed(values: Tensor, row: Any) -> bool:
-    """Do values below zero mean something? Where there is none among them, they do not say so of themselves."""
-    return bool((values < 0).any()) or bool(row and row.read.__name__ in ("signed", "input_times"))
