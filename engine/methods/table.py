@@ -71,7 +71,7 @@ class Method:
         return not self.path and (self.at.at_image or self.weigh is not None)
 
     def passes(self, size: Sequence[int]) -> int | None:
-        """How many passes of one image of that size [H, W] it takes at most; None where that hangs on the layer."""
+        """How many passes of one image of that size [H, W] it takes at most; None where the layer tells."""
         if self.path in ("places", "channels", "activations"):
             return None
         if self.path == "windows":
