@@ -7,6 +7,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .dream.ascent import Dream, Shaking
+    from .dream.images import channel_image, class_image, deep_dream, invert, unit_image
+    from .dream.objectives import Natural
     from .errors import ArtifactError, CaptureError, CompileError, PhotoError, WeightsError
     from .files.artifact import load, save
     from .files.compiling import compile_model
@@ -26,6 +29,14 @@ __version__ = "0.2.0"
 
 # The same once more, as data: name -> the room that it stands in. A test holds the two against each other.
 _ROOMS = {
+    "Dream": "dream.ascent",
+    "Shaking": "dream.ascent",
+    "channel_image": "dream.images",
+    "class_image": "dream.images",
+    "deep_dream": "dream.images",
+    "invert": "dream.images",
+    "unit_image": "dream.images",
+    "Natural": "dream.objectives",
     "ArtifactError": "errors",
     "CaptureError": "errors",
     "CompileError": "errors",
@@ -61,24 +72,32 @@ __all__ = [
     "ArtifactError",
     "CaptureError",
     "CompileError",
+    "Dream",
     "Explainer",
     "Geometry",
     "Method",
+    "Natural",
     "PhotoError",
     "Place",
+    "Shaking",
     "WeightsError",
     "availability",
     "build",
     "by_family",
+    "channel_image",
     "check_rule",
+    "class_image",
     "compile_model",
+    "deep_dream",
     "export_program",
+    "invert",
     "load",
     "load_model",
     "load_photo",
     "open_model",
     "register_method",
     "save",
+    "unit_image",
     "write_pt2",
     "write_triton",
 ]

@@ -1,4 +1,4 @@
-"""The command line: list | layers | export | explain | info | check | show | verify | demo."""
+"""The command line: list | layers | export | explain | dream | info | check | show | verify | demo."""
 
 import argparse
 import importlib
@@ -54,6 +54,33 @@ def _bands(text: str) -> tuple[int, ...]:
     return tuple(int(band) for band in text.split(","))
 
 
+def _place(text: str) -> tuple[int, int]:
+    row, column = (int(number) for number in text.split(","))
+    return row, column
+
+
+def _add_dream(dream: argparse.ArgumentParser) -> None:
+    """What `dream` takes."""
+    dream.add_argument("-o", "--output", required=True, metavar="OUT.png")
+    dream.add_argument("--model", default=DEFAULT_MODEL, metavar="MODEL|FILE.pt")
+    dream.add_argument("--target", metavar="NAME|INDEX", help="the class to be seen")
+    dream.add_argument("--layer", metavar="NAME", help="in its place a layer: all of it, or of it a channel")
+    dream.add_argument("--channel", type=int, metavar="C", help="of the layer")
+    dream.add_argument("--at", type=_place, metavar="ROW,COL", help="one unit of the channel; all if left out")
+    dream.add_argument(
+        "--photo", action="append", default=[], help="to dream on or to invert; with --as maco, for magnitudes"
+    )
+    dream.add_argument("--octaves", type=int, metavar="N", help="of a deep dream; 4 if left out")
+    dream.add_argument("--invert", action="store_true", help="what the layer knows of the photo")
+    dream.add_argument("--steps", type=int, metavar="N", help="96; inverting 200, in each octave 10")
+    dream.add_argument("--seed", type=int, default=0, metavar="N", help="the same one gives the same picture")
+    dream.add_argument(
+        "--as", dest="parametrisation", choices=["pixels", "fourier", "maco"], help="fourier if left out"
+    )
+    add_own(dream)
+    dream.set_defaults(method="gradient")  # all that it asks: of a model that is compiled now, nothing else is
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(COMMAND, description="A classifier and its explanation in one file.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -103,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--view", default="all", choices=["all", "positive", "negative"])
     explain.add_argument("--gray", action="store_true")
     add_own(explain)
+    _add_dream(command("dream", "dreams.dream", "Make the picture that a class, a channel or a layer likes best."))
     command("info", "files.info", "Print what a file tells of itself, without running anything of it.", "file")
     command("check", "files.check", "Measure a file's certificate again; status 1 where it is not kept.", "file")
     show = command("show", "models.show", "Print the explicit listing of a model, or of one method.", "model")

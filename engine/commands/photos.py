@@ -23,7 +23,7 @@ from .own import given, own_of
 def explain(options: argparse.Namespace) -> int:
     """Explain a photo and write the picture."""
     photo = load_photo(options.photo, page=options.page, bands=options.bands)
-    explainer = _explainer(options)
+    explainer = explainer_of(options)
     x = explainer.preprocess(torch.from_numpy(photo))
     logits = explainer.forward(x)
     ranking = explainer.ranking(logits)[0]
@@ -34,7 +34,7 @@ def explain(options: argparse.Namespace) -> int:
     layer = -1 if options.layer == "last" else options.layer
     answer = explainer.ask(
         x, options.target, options.method, layer, contrast=options.contrast, smooth=options.smooth,
-        baseline=options.baseline, options=_options(options.option), progress=_progress(),
+        baseline=options.baseline, options=_options(options.option), progress=told_progress(),
     )  # fmt: skip
     title = f"{answer.title}: {answer.asked[0]}"
     if len(answer.layers) > 1:
@@ -44,12 +44,23 @@ def explain(options: argparse.Namespace) -> int:
         result = picture(photo, window, answer.values[0].float().cpu().numpy(), look, not answer.layers)
     for note in answer.told()[1:]:
         print(note)
-    encoded, data = cv2.imencode(Path(options.output).suffix or ".png", cv2.cvtColor(result, cv2.COLOR_RGB2BGR))
-    if not encoded:
-        raise ValueError(f"{options.output}: no picture format; use .png or .jpg")
-    Path(options.output).write_bytes(data.tobytes())
+    write_picture(options.output, result)
     print(f"{title} -> {options.output} ({result.shape[1]} × {result.shape[0]})")
     return 0
+
+
+def check_format(output: str) -> None:
+    """Raise ValueError for a name that is no picture's, before anything is computed for it."""
+    if (suffix := Path(output).suffix) and not cv2.haveImageWriter(suffix):
+        raise ValueError(f"{output}: no picture format; use .png or .jpg")
+
+
+def write_picture(output: str, result: Picture) -> None:
+    """Write a picture, uint8 [H, W, 3], in the format that the name ends in; .png where it ends in none."""
+    encoded, data = cv2.imencode(Path(output).suffix or ".png", cv2.cvtColor(result, cv2.COLOR_RGB2BGR))
+    if not encoded:
+        raise ValueError(f"{output}: no picture format; use .png or .jpg")
+    Path(output).write_bytes(data.tobytes())
 
 
 def _options(given: list[str]) -> dict[str, float]:
@@ -64,7 +75,7 @@ def _options(given: list[str]) -> dict[str, float]:
     return found
 
 
-def _progress() -> Progress | None:
+def told_progress() -> Progress | None:
     """A line that is written over, where a person looks."""
     if not sys.stderr.isatty():
         return None
@@ -75,7 +86,7 @@ def _progress() -> Progress | None:
     return tell
 
 
-def _explainer(options: argparse.Namespace) -> Explainer:
+def explainer_of(options: argparse.Namespace) -> Explainer:
     """The named file, a model's kept one, or one compiled now for what the caller says of the weights."""
     said = given(options)
     if options.model.endswith(".pt"):

@@ -81,6 +81,13 @@ class Starting(Opened):
         with self._asking(len(x)) as net:
             return net.explain_from(x, index, seed, method, self._read_at(method, at))  # type: ignore[no-any-return]
 
+    def layer_value(self, x: Tensor, layer: int | str) -> Tensor:
+        """The value of a layer: [N, C, h, w]. Raises ValueError for images of another shape and unknown names."""
+        self._check_question(x, [])
+        index = self.layer_index(layer) % len(self.layers)
+        with self._asking(len(x)) as net:
+            return net.primals(x)[1][index]  # type: ignore[no-any-return]
+
     def tail(self, layer: int | str, value: Tensor) -> Tensor:
         """Logits [N, K] from the value [N, C, h, w] of a layer, by the rest of the network alone.
 
