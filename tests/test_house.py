@@ -14,7 +14,8 @@ ENGINE = ROOT / "engine"
 # From the ground up: a package imports from those that stand before it, and from the two rooms below all, `errors`
 # and `text`. Who starts the whole (the face, the command line, the demo) may ask anybody.
 ORDER = [
-    "pictures", "rules", "listing", "models", "methods", "compiler", "torchscript", "run", "dream", "trust", "files",
+    "pictures", "rules", "listing", "models", "methods", "compiler", "torchscript", "run", "dream", "trust",
+    "files",
 ]  # fmt: skip
 BELOW_ALL = {"errors", "text"}
 ABOVE_ALL = {"__init__", "__main__", "commands", "demo"}

@@ -36,7 +36,7 @@ def _check(options: argparse.Namespace) -> None:
     if options.invert and not of_photo:
         raise ValueError("--invert is of all of a layer: give --layer and --photo alone with it")
     if of_photo and len(options.photo) != 1:
-        told = "to invert at a layer" if options.invert else "a layer's deep dream"
+        told = "inverting a layer" if options.invert else "a layer's deep dream"
         raise ValueError(f"{told} takes one photo: give --photo, or for one channel --channel")
     if of_photo and not options.invert and options.parametrisation:
         raise ValueError("a deep dream changes a photo's pixels: leave --as out, or take --invert")

@@ -183,10 +183,11 @@ def _pixels(photo: Any, channels: int) -> Tensor:
     photo = torch.as_tensor(photo)
     if photo.dtype != torch.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or not photo.numel():
         raise ValueError(f"photo is {photo.dtype} {list(photo.shape)}: it is uint8 [H, W, 3]")
-    image = photo.permute(2, 0, 1).double() / 255
+    image: Tensor = photo.permute(2, 0, 1).double() / 255
     luma = image.new_tensor([0.299, 0.587, 0.114])
     return image if channels == 3 else (luma[:, None, None] * image).sum(0, keepdim=True)
 
 
 def _resized(image: Tensor, sides: tuple[int, int]) -> Tensor:
-    return F.interpolate(image[None], sides, mode="bilinear", align_corners=False, antialias=True)[0]
+    found: Tensor = F.interpolate(image[None], sides, mode="bilinear", align_corners=False, antialias=True)
+    return found[0]

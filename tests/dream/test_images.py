@@ -113,8 +113,6 @@ def test_adam_is_torchs() -> None:
         (lambda e: class_image(tiny(2), "dog"), "the network takes 2 bands: a picture is RGB or gray"),
     ],
 )
-def test_what_does_not_fit_is_named(
-    explainer: Explainer, asked: Callable[[Explainer], object], told: str
-) -> None:
+def test_what_does_not_fit_is_named(explainer: Explainer, asked: Callable[[Explainer], object], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         asked(explainer)
