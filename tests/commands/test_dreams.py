@@ -12,7 +12,8 @@ from engine import save
 from engine.__main__ import main
 from tests.dream.small import tiny
 
-PHOTO = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+RAMPS = np.meshgrid(np.linspace(20, 230, 30), np.linspace(230, 30, 20))
+PHOTO = np.stack([*RAMPS, np.full((20, 30), 100.0)], -1).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")

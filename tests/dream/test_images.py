@@ -7,7 +7,10 @@ import pytest
 import torch
 
 from engine import Dream, Explainer, Natural, Shaking, channel_image, class_image, deep_dream, invert, unit_image
-from engine.dream.ascent import Adam
+from engine.dream import images
+from engine.dream.ascent import Adam, Lens
+from engine.dream.objectives import of_class
+from engine.dream.views import Views, shaken, tiled
 from tests.dream.small import tiny
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -84,6 +87,32 @@ def test_progress_may_end_it(explainer: Explainer) -> None:
 
     with pytest.raises(InterruptedError):
         class_image(explainer, "dog", progress=stop)
+
+
+def test_the_gradient_is_that_of_the_mean_over_views(explainer: Explainer) -> None:
+    """Through normalisation and views, by a small step."""
+    lens, generator = Lens(explainer, of_class(explainer, "dog")), torch.Generator().manual_seed(0)
+    views = shaken((16, 20), (16, 20), 3, 0.2, 3, generator)
+    image, step = (torch.rand(3, 16, 20, dtype=torch.float64, generator=generator) for _ in range(2))
+    slope = float((lens.look(image, views)[1] * step).sum())
+    up, down = (lens.look(image + by * step, views)[0] for by in (1e-4, -1e-4))
+    assert slope == pytest.approx((up - down) / 2e-4, rel=1e-6)
+
+
+def test_octaves_grow_and_hand_on_what_was_dreamt(explainer: Explainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def still(sides: tuple[int, int], size: tuple[int, int], generator: torch.Generator) -> Views:
+        seen.append(sides)
+        return tiled(sides, size, torch.Generator().manual_seed(0))
+
+    monkeypatch.setattr(images, "tiled", still)
+    alone = deep_dream(explainer, PHOTO, "inner", octaves=1, steps=4, side=28)
+    seen.clear()
+    found = deep_dream(explainer, PHOTO, "inner", octaves=3, steps=4, side=28)
+    assert [*dict.fromkeys(seen)] == [(14, 21), (20, 30), (28, 42)]  # each 1.4 times the one before
+    assert found.course[8] > alone.course[0]  # the last octave begins at more than the photo
+    assert found.value > alone.value
 
 
 def test_adam_is_torchs() -> None:
