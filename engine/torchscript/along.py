@@ -10,6 +10,7 @@ from torch import Tensor
 from ..methods.baselines import black, blurred
 from ..methods.finishes import competing
 from ..methods.masks import windows_along
+from ..methods.options import refused
 from .hiding import Hiding
 
 
@@ -207,8 +208,9 @@ class AlongPaths(Hiding):
         for name in list(options.keys()):
             if name not in known:
                 raise ValueError(f"{method} has no option {name}; it has {', '.join(known.keys())}")
-            if not options[name] >= 0 or options[name] > 1e6:
-                raise ValueError(f"{name} is {options[name]}: it lies between 0 and 1000000")
+            why = refused(name, options[name], known[name])
+            if len(why) > 0:
+                raise ValueError(why)
             known[name] = options[name]
         return known
 
