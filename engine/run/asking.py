@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..methods import METHODS
 from ..methods.baselines import BASELINES
+from ..methods.options import refused
 from .attribution import Attribution, photo_of
 from .opened import Opened
 from .watched import Progress, watched
@@ -55,8 +56,16 @@ class Asking(Opened):
         row, every = METHODS.get(method), layer == "all"
         index = -1 if every else self._index(method, layer)
         many = method in self.module.path_of
+        if smooth < 0 or not spread >= 0:
+            raise ValueError(f"smooth is {smooth} and spread {spread:g}: neither is less than zero")
         if smooth and (many or every):
             raise ValueError(f"smooth repeats a method of one pass at one layer, and {method} is asked otherwise")
+        if many and every and not self._place(method).at_image:
+            raise ValueError(f"{method} takes many passes, for one layer at a time; name the layer")
+        if many and not self._place(method).at_image and index % len(self.layers) not in self.module.tails:
+            raise ValueError(
+                f"the logits hang on more than the values of {self.layers[index]}, which {method} asks"
+            )
         if options and not many:
             raise ValueError(f"{method} takes one pass and has no options; smooth=25 averages over noisy copies")
         completeness = None
@@ -65,6 +74,10 @@ class Asking(Opened):
                 told = {name: float(value) for name, value in (options or {}).items()}
                 self._check_options(method, told)
                 reference = self._baseline(net, x, baseline)
+                if self.module.path_of[method] != "references" and len(reference) not in (1, len(x)):
+                    raise ValueError(
+                        f"{len(reference)} baselines for {len(x)} images: one for all, or one for each"
+                    )
                 values, error = watched(
                     lambda state: net.explain_along(x, settled, method, index, told, reference, state), progress
                 )
@@ -137,8 +150,8 @@ class Asking(Opened):
         for name, value in options.items():
             if name not in known:
                 raise ValueError(f"{method} has no option {name!r}; it has {', '.join(known) or 'none'}")
-            if not 0 <= value <= 1e6:
-                raise ValueError(f"{name} is {value:g}: it lies between 0 and 1000000")
+            if why := refused(name, value, known[name]):
+                raise ValueError(why)
 
     def _notes(self, method: str, index: int, every: bool) -> list[str]:
         """What is to be known before the answer is believed."""
