@@ -1,8 +1,8 @@
 """Other tools behind one interface.
 
 An adapter takes (module, x, seed, layer), seed one-hot, and returns what its tool answers, before any scaling
-that the tool offers to leave out. Image methods give [N, 3, H, W], Grad-CAM [N, h, w]. Tools are imported when
-asked, so that each can be absent.
+that the tool offers to leave out. Image methods give [N, C, H, W], CAMs [N, h, w], occlusion [N, H, W]. Tools are
+imported when asked, so that each can be absent.
 """
 
 from collections.abc import Callable
@@ -31,6 +31,25 @@ def captum_grad_cam(module: nn.Module, x: Tensor, seed: Tensor, layer: str) -> T
 
     asked = LayerGradCam(module, module.get_submodule(layer))
     return asked.attribute(x, target=seed.argmax(1), relu_attributions=True)[:, 0]
+
+
+def captum_gradient_times_value(module: nn.Module, x: Tensor, seed: Tensor, layer: str) -> Tensor:
+    """Summed over the channels, without what is below zero: the two steps from it to HiResCAM."""
+    from captum.attr import LayerGradientXActivation
+
+    asked = LayerGradientXActivation(module, module.get_submodule(layer))
+    return torch.relu(asked.attribute(x, target=seed.argmax(1)).sum(1))
+
+
+def captum_occlusion(window: int, stride: int) -> Adapter:
+    def ask(module: nn.Module, x: Tensor, seed: Tensor, layer: str) -> Tensor:
+        """All channels at once; each of them has the map."""
+        from captum.attr import Occlusion
+
+        sides, steps = (x.shape[1], window, window), (x.shape[1], stride, stride)
+        return Occlusion(module).attribute(x, sides, strides=steps, target=seed.argmax(1))[:, 0]
+
+    return ask
 
 
 def captum_guided_grad_cam(module: nn.Module, x: Tensor, seed: Tensor, layer: str) -> Tensor:
@@ -80,17 +99,21 @@ def grad_cam_guided_twice(module: nn.Module, x: Tensor, seed: Tensor, layer: str
     return torch.stack([torch.from_numpy(found).permute(2, 0, 1) for found in answers])
 
 
-def grad_cam_raw(module: nn.Module, x: Tensor, seed: Tensor, layer: str) -> Tensor:
+def grad_cam_raw(name: str) -> Adapter:
     """Its own weighted sum, before it is scaled to 0..1 and resized in float32."""
-    from pytorch_grad_cam import GradCAM
 
-    part = module.get_submodule(layer)
-    with GradCAM(module, [part]) as cam:
-        targets = one_class_each(seed)
-        cam(x, targets)
-        (primal, *_), (ct, *_) = cam.activations_and_grads.activations, cam.activations_and_grads.gradients
-        found = cam.get_cam_image(x, part, targets, primal.numpy(), ct.numpy())
-    return torch.relu(torch.from_numpy(found))
+    def ask(module: nn.Module, x: Tensor, seed: Tensor, layer: str) -> Tensor:
+        import pytorch_grad_cam
+
+        part = module.get_submodule(layer)
+        with getattr(pytorch_grad_cam, name)(module, [part]) as cam:
+            targets, kept = one_class_each(seed), cam.activations_and_grads
+            cam(x, targets)
+            primal, cts = kept.activations[0].detach().numpy(), [ct.numpy() for ct in kept.gradients[:1]]
+            found = cam.get_cam_image(x, part, targets, primal, cts[0] if cts else None, False)
+        return torch.relu(torch.from_numpy(found))
+
+    return ask
 
 
 def grad_cam_delivered(module: nn.Module, x: Tensor, seed: Tensor, layer: str) -> Tensor:
@@ -130,6 +153,15 @@ def gated_features(module: nn.Module, x: Tensor, seed: Tensor, layer: str) -> Te
     return torch.autograd.grad((module(leaf) * seed).sum(), leaf)[0]
 
 
+# usage -> what this project is told of it, for methods of many passes
+OPTIONS: dict[str, dict[str, float]] = {
+    "50 midpoints": {"steps": 50},
+    "50 steps, trapezoid": {"steps": 50},
+    "pixel by pixel": {"window": 1, "stride": 1},
+    "2 by 2, side by side": {"window": 2, "stride": 2},
+    "2 by 2, overlapping": {"window": 2, "stride": 1},
+}
+
 # (tool, method, usage) -> how it is asked; no usage where the tool is asked as its documentation says.
 ADAPTERS: dict[tuple[str, str, str], Adapter] = {
     ("captum", "gradient", ""): captum_image("Saliency", abs=False),
@@ -138,16 +170,35 @@ ADAPTERS: dict[tuple[str, str, str], Adapter] = {
     ("captum", "deconvnet", ""): captum_image("Deconvolution"),
     ("captum", "grad_cam", ""): captum_grad_cam,
     ("captum", "guided_grad_cam", ""): captum_guided_grad_cam,
+    ("captum", "hires_cam", ""): captum_gradient_times_value,
+    ("captum", "integrated_gradients", "50 midpoints"): captum_image(
+        "IntegratedGradients", method="riemann_middle", n_steps=50
+    ),
+    ("captum", "integrated_gradients", "50 steps, trapezoid"): captum_image(
+        "IntegratedGradients", method="riemann_trapezoid", n_steps=50
+    ),
+    ("captum", "occlusion", "pixel by pixel"): captum_occlusion(1, 1),
+    ("captum", "occlusion", "2 by 2, side by side"): captum_occlusion(2, 2),
+    ("captum", "occlusion", "2 by 2, overlapping"): captum_occlusion(2, 1),
     ("zennit", "gradient", ""): zennit_image(None),
     ("zennit", "guided_backprop", ""): zennit_image("GuidedBackprop"),
     ("zennit", "deconvnet", ""): zennit_image("DeconvNet"),
     ("grad-cam", "guided_backprop", ""): grad_cam_guided,
     ("grad-cam", "guided_backprop", "batch in one call"): grad_cam_guided_batch,
     ("grad-cam", "guided_backprop", "second call"): grad_cam_guided_twice,
-    ("grad-cam", "grad_cam", ""): grad_cam_raw,
+    ("grad-cam", "grad_cam", ""): grad_cam_raw("GradCAM"),
+    ("grad-cam", "hires_cam", ""): grad_cam_raw("HiResCAM"),
+    ("grad-cam", "xgrad_cam", ""): grad_cam_raw("XGradCAM"),
+    ("grad-cam", "layer_cam", ""): grad_cam_raw("LayerCAM"),
+    ("grad-cam", "grad_cam_plus_plus", ""): grad_cam_raw("GradCAMPlusPlus"),
+    ("grad-cam", "eigen_cam", ""): grad_cam_raw("EigenCAM"),
+    ("grad-cam", "ablation_cam", ""): grad_cam_raw("AblationCAM"),
     ("grad-cam", "grad_cam", "as delivered"): grad_cam_delivered,
     ("torchcam", "cam", ""): torchcam_cam("CAM", fc_layer="fc"),
     ("torchcam", "grad_cam", ""): torchcam_cam("GradCAM"),
+    ("torchcam", "grad_cam_plus_plus", ""): torchcam_cam("GradCAMpp"),
+    ("torchcam", "xgrad_cam", ""): torchcam_cam("XGradCAM"),
+    ("torchcam", "layer_cam", ""): torchcam_cam("LayerCAM"),
     ("torchcam", "grad_cam", "as delivered"): torchcam_cam("GradCAM", normalized=True),
     (HANDBOOK, "guided_backprop", ""): gated_features,
 }

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from tests.oracle import fixed_seed, randomise
+from tests.whole.test_reference import Small, X
 
 TARGETS = [1, 3]  # the class asked of each of the two images
 
@@ -93,6 +94,7 @@ BUILDERS: dict[str, tuple[Callable[[], nn.Module], int]] = {  # name -> builder,
     "reused modules": (Reused, 16),
     "GELU": (Gelu, 16),
     "constant maps": (Flat, 8),
+    "on paper": (Small, 4),
     "vgg11": (vgg11, 64),
     "alexnet": (lambda: models.alexnet(num_classes=10), 64),
     "resnet18": (lambda: models.resnet18(num_classes=10), 64),
@@ -112,4 +114,6 @@ def network(name: str, dtype: torch.dtype = torch.float64) -> tuple[nn.Module, T
         module = build().eval()
         x = torch.rand(2, 3, 1, 1).expand(-1, -1, side, side) if build is Flat else torch.randn(2, 3, side, side)
         randomise(module, x)
+    if build is Small:  # whose numbers are known: an image and its mirror image, which score the same
+        return module.to(dtype), torch.cat([X, X.mT]).to(dtype), torch.eye(4, dtype=dtype)[TARGETS]
     return module.to(dtype), x.to(dtype).contiguous(), torch.eye(10, dtype=dtype)[TARGETS]
