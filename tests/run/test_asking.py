@@ -1,6 +1,7 @@
 """One question with its answer: what is settled before it, what is refused, and what the answer says of itself."""
 
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +149,25 @@ def test_what_progress_raises_ends_the_question(small: Explainer) -> None:
     with pytest.raises(KeyboardInterrupt):
         small.ask(X, 0, "smooth_grad", options={"steps": 1_000_000}, progress=progress)
     assert len(told) == 1 and told[0] < 1_000_000 and threading.active_count() == before
+
+
+def test_a_call_that_is_ended_is_told_to_stop() -> None:
+    stopped = []
+
+    def call(state: Tensor) -> None:
+        state[0], state[1] = 1, 2
+        for _ in range(500):
+            if state[2]:
+                stopped.append(state.tolist())
+                return
+            time.sleep(0.01)
+
+    def progress(done: int, steps: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        watched(call, progress)
+    assert stopped == [[1, 2, 1]]
 
 
 def test_what_a_question_raises_is_raised_where_it_was_asked() -> None:
