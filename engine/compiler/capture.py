@@ -10,6 +10,7 @@ from torch.utils._pytree import tree_unflatten
 
 from ..errors import CaptureError
 from ..listing.layers import MADE_LIKE, active_nodes, name_layers
+from ..listing.origins import Origins, note
 from ..listing.program import INTEGER_OPS, Program, aten, constant_name, op_name, place, source_line
 from ..rules.pages import VJPS
 from .brought import WHERE, Brought, bring
@@ -237,7 +238,7 @@ def _as_program(
     tensors = {**exported.state_dict, **exported.constants}
     specs = {spec.arg.name: spec for spec in exported.graph_signature.input_specs}
     copy = _Copy(known_only)
-    image, heads = None, dict[str, fx.Node]()
+    image, heads, origins = None, dict[str, fx.Node](), Origins()
     for node in exported.graph.nodes:
         if node.op == "placeholder":
             spec = specs[node.name]
@@ -255,8 +256,10 @@ def _as_program(
                         f"the network holds {spec.target or node.name}, which is no tensor, and a listing has "
                         "tensors only: make it in `forward`, or register it as a buffer"
                     )
-                name = constant_name(str(spec.target).removeprefix(f"{WHERE}."), constants)
+                own = str(spec.target).removeprefix(f"{WHERE}.")
+                name = constant_name(own, constants)
                 constants[name] = tensors[spec.target].detach()
+                note(origins, name, own, constants[name], spec.kind == InputKind.PARAMETER)
                 new = copy.graph.create_node("get_attr", name, name=name)
             new.meta["val"] = node.meta["val"]
             copy.values[node] = new
@@ -272,7 +275,7 @@ def _as_program(
     if image is None or not heads:
         raise CaptureError("the module must take one image batch and return a tensor")
     name = choose_head(heads, head, image.meta["val"].shape[0])
-    return Program(copy.graph, constants, image, heads[name], head=name, heads=list(heads))
+    return Program(copy.graph, constants, image, heads[name], head=name, heads=list(heads), origins=origins)
 
 
 def _is_elementary(target: Any) -> bool:

@@ -1,131 +1,26 @@
-"""Write the backward half of a listing: walk the forward half from the end, one rule per call."""
+"""Write the backward half of a listing: walk the forward half from the end, one rule per call.
+
+A policy is asked at every call, by the kind of its op, what stands there.
+"""
 
 import inspect
 import operator
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
-import torch
 from torch import Tensor, fx
-from torch._dispatch.python import enable_python_dispatcher
 
 from ..errors import CompileError
 from ..listing.layers import active_nodes
 from ..listing.program import Program, aten, op_name, place, source_line
-from ..rules import kinds
 from ..rules.pages import KINDS, VJPS
-from ..rules.policies import GATES
-from ..rules.resampling import INTERPOLATIONS
+from ..rules.policies import POLICIES
+from ..rules.policy import Policy
 from ..rules.spectra import COMPLEX_KINDS, COMPLEX_OPS
+from .calls import Ends, Told
 from .coverage import detached
-
-# What a rule may write as an operator or a method of a tensor, and the op it stands for.
-OPERATORS = {
-    operator.add: aten.add,
-    operator.sub: aten.sub,
-    operator.mul: aten.mul,
-    operator.truediv: aten.div,
-    operator.gt: aten.gt,
-}
-
-
-class Value(fx.Proxy):
-    """A value of the listing that a rule can compute with: it knows its shape."""
-
-    @property
-    def shape(self) -> tuple[Any, ...]:
-        """The lengths of the axes; the batch is symbolic."""
-        return tuple(self.node.meta["val"].shape)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The precision of its elements."""
-        dtype: torch.dtype = self.node.meta["val"].dtype
-        return dtype
-
-    def __len__(self) -> int:
-        """How many values an op returns, where it returns several."""
-        return len(self.node.meta["val"])
-
-
-class Recorder(fx.proxy.GraphAppendingTracer):
-    """Appends what a rule computes to the listing, each call with the shape of its result."""
-
-    def __init__(self, program: Program, gate: str) -> None:
-        super().__init__(program.graph)
-        self.program, self.gate = program, gate
-        self.unfolded: int | None = None
-        self.fake_mode = program.image.meta["val"].fake_mode
-
-    def proxy(self, node: fx.Node) -> Value:
-        """The value of a node, to hand to a rule."""
-        return Value(node, self)
-
-    def create_node(self, kind: str, target: Any, args: Any, kwargs: Any, *_: Any, **__: Any) -> fx.Node:
-        """Append one call; operators become the ops that they stand for."""
-        target = OPERATORS.get(target, target)
-        node = self.graph.call_function(target, args, kwargs)
-        arguments = fx.map_arg((args, kwargs), lambda source: source.meta["val"])
-        # Asking torch for the shape of a result is most of the time of a compile, and few shapes are new.
-        key = (target, _described(arguments))
-        if key not in self.program.results:
-            # With torch's decompositions in Python: of torch 2.9, those in C++ fail on a symbolic batch.
-            with self.fake_mode, enable_python_dispatcher():
-                self.program.results[key] = _result(target, *arguments)
-        node.meta.update(val=self.program.results[key], gate=self.gate)
-        if self.unfolded is not None:
-            node.meta["restores"] = self.unfolded
-        return node
-
-    @contextmanager
-    def unfolding(self, layer: int) -> Iterator[None]:
-        """What is written meanwhile gives a layer its value back, and is needed where somebody reads that."""
-        self.unfolded = layer
-        yield
-        self.unfolded = None
-
-    def create_arg(self, a: Any) -> Any:
-        """A symbolic size becomes the node that computes it."""
-        return self._size(a) if isinstance(a, torch.SymInt) else super().create_arg(a)
-
-    def _size(self, size: torch.SymInt) -> fx.Node:
-        batch = self.program.image.meta["val"].shape[0]
-        factor, rest = divmod(size.node.expr, batch.node.expr), 0
-        multiple, rest = factor
-        if rest != 0 or not multiple.is_integer:
-            raise NotImplementedError(f"a size of {size} for a batch of {batch}")
-        node = next(
-            (n for n in self.graph.nodes if n.target is aten.size and n.args == (self.program.image, 0)), None
-        )
-        if node is None:
-            with self.graph.inserting_after(self.program.image):
-                node = self.graph.call_function(aten.size, (self.program.image, 0))
-            node.meta["val"] = batch
-        if multiple == 1:
-            return node
-        scaled = self.graph.call_function(operator.mul, (node, int(multiple)))
-        scaled.meta.update(val=size, gate=self.gate)
-        return scaled
-
-
-def _result(op: Any, args: Any, kwargs: Any) -> Any:
-    """What a call on fake tensors returns."""
-    if op in INTERPOLATIONS.values():
-        # torch has no way through these for a symbolic batch; their third argument is the result's shape.
-        return args[0].new_empty(args[2])
-    return op(*args, **kwargs)
-
-
-def _described(argument: Any) -> Any:
-    """Shapes and types of tensors, values of all else; equal for calls whose results look alike."""
-    if isinstance(argument, Tensor):
-        return str(argument.shape), argument.dtype
-    if isinstance(argument, (list, tuple)):
-        return tuple(map(_described, argument))
-    if isinstance(argument, dict):
-        return tuple((name, _described(value)) for name, value in argument.items())
-    return type(argument), str(argument)
+from .intercepts import Intercepts
+from .recorder import Recorder
 
 
 def _refuse_cut(program: Program) -> None:
@@ -140,23 +35,37 @@ def _refuse_cut(program: Program) -> None:
     )
 
 
-def differentiate(program: Program, gate: str, wanted: Iterable[fx.Node]) -> dict[fx.Node, fx.Node]:
-    """Append the backward half under `gate` and return the cotangent of each wanted node.
+def differentiate(
+    program: Program,
+    policy: str,
+    wanted: Iterable[fx.Node],
+    intercepts: Intercepts | None = None,
+    ends: Ends | None = None,
+) -> dict[fx.Node, fx.Node]:
+    """Append the backward half under `policy` and return the cotangent, or the relevance, of each wanted node.
 
-    Only nodes between a wanted one and the logits are visited. Raises CompileError where an op on the way has
-    no rule, all of them in one message.
+    Only nodes between a wanted one and the logits are visited. intercepts: takes note of what each call adds.
+    ends: between which the image's values lie. A cotangent starts with the seed, relevance with seed times logits.
+    Raises CompileError where an op on the way has no rule, all of them in one message.
     """
     wanted = set(wanted)
     path = _between(program, wanted)
     refuse_unknown(program, path)
     if program.logits not in path:
         _refuse_cut(program)
-    recorder = Recorder(program, gate)
+    recorder, chosen = Recorder(program, policy), POLICIES[policy]
+    told = Told(program, path, recorder, ends) if chosen.alone else None
     pending: dict[fx.Node, list[Any]] = {node: [] for node in path}
-    pending[program.logits].append(recorder.proxy(program.seed))  # type: ignore[arg-type]
+    seed: Any = recorder.proxy(program.seed)  # type: ignore[arg-type]
+    pending[program.logits].append(aten.mul(seed, recorder.proxy(program.logits)) if chosen.relevance else seed)
     cotangents: dict[fx.Node, fx.Node] = {}
     for node in reversed(path):
-        ct = _total(node, pending.pop(node))
+        shares_of_node = pending.pop(node)
+        if not shares_of_node:  # of relevance none may come to it, as to a gate
+            if node in wanted:
+                cotangents[node] = aten.zeros_like(recorder.proxy(node)).node
+            continue
+        ct = _total(node, shares_of_node)
         if node in wanted:
             cotangents[node] = ct.node
         if node is program.image:
@@ -167,22 +76,32 @@ def differentiate(program: Program, gate: str, wanted: Iterable[fx.Node]) -> dic
                 pending[source].append((index, ct))  # type: ignore[index]
             continue
         values: Any = fx.map_arg((node.args, node.kwargs), recorder.proxy)  # type: ignore[arg-type]
-        rule = VJPS[node.target]
         y = recorder.proxy(node)
         _refuse_complex(node)
+        if intercepts is not None:
+            intercepts.note(recorder, node, ct, values, [a in pending for a in _in_order(node)])
         try:
-            if (kind := KINDS[node.target]) in kinds.ACTIVATIONS:
-                shares = GATES[gate](rule, kind, ct, y, *values[0], **values[1])
-            else:
-                shares = rule(ct, y, *values[0], **values[1])
+            shares = _pulled(chosen, node, told, ct, y, values)
         except NotImplementedError as error:
             raise CompileError(f"{place(node)}: {error}") from error
         for argument, share in _pairs(_in_order(node), shares):
-            if argument in pending:
-                if share is None:
-                    raise CompileError(f"{place(node)}: its {argument.name} depends on the image, and has no rule")
+            if argument not in pending:
+                continue
+            if share is not None:
                 pending[argument].append(share)
+            elif not chosen.relevance:
+                raise CompileError(f"{place(node)}: its {argument.name} depends on the image, and has no rule")
     return cotangents
+
+
+def _pulled(policy: Policy, node: fx.Node, told: Told | None, ct: Any, y: Any, values: Any) -> tuple[Any, ...]:
+    """The shares of a call's arguments under a policy."""
+    kind, rule = KINDS[node.target], VJPS[node.target]
+    if told is None:
+        return policy.pull(kind, rule, ct, y, *values[0], **values[1])
+    # What stands for whole kinds of rules is given the arguments in the order of the rule's.
+    given = inspect.signature(rule).bind(ct, y, *values[0], **values[1])
+    return policy.pull(kind, told.of(node, _in_order(node)), *given.args, **given.kwargs)
 
 
 def refuse_unknown(program: Program, path: Iterable[fx.Node]) -> None:

@@ -51,6 +51,11 @@ def _fold(program: Program, conv: fx.Node, norm: fx.Node) -> None:
     offset = shift if bias is None else shift + bias.double() * scale
     new_weight = program.constant(f"{name}_folded", kernel.to(weight.dtype), kernel_node.meta["val"])
     new_bias = program.constant(f"{name}_folded_bias", offset.to(weight.dtype), mean_node.meta["val"])
+    # Scale and shift stay as they are: other kernels are those of another convolution before the same norm.
+    origins = program.origins.parameters
+    origins[str(new_weight.target)] = origins.get(name, name)
+    shifted = next(a for a in (norm.args[2], mean_node) if isinstance(a, fx.Node))
+    origins[str(new_bias.target)] = origins.get(str(shifted.target), name)
     with program.graph.inserting_before(norm):
         fused = program.graph.call_function(aten.conv2d, (conv.args[0], new_weight, new_bias, *conv.args[3:]))
     fused.meta.update(norm.meta)

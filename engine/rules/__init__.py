@@ -11,6 +11,6 @@ or, for a function of one value, as its formula alone:
     scalar(aten.sin, lambda ct, y, x: ct * aten.cos(x))
 
 The arguments bear their ATen names. And a case in `tests/rules`, one line: `case(aten.tanh, x(2, 3))`; a rule
-without one fails the tests. From the kind follow what gates and coverage do with the op, and how layers
+without one fails the tests. From the kind follow what policies and coverage do with the op, and how layers
 see it.
 """

@@ -1,6 +1,6 @@
 """The rules of activations, and of the squashing functions that are none.
 
-See `registry` for what a rule is, and `policies` for what a gate does with an activation's.
+See `registry` for what a rule is, and `policies` for what a policy does with an activation's.
 """
 
 from . import kinds

@@ -43,4 +43,4 @@ COPY = "copy"  # the same number several times
 IDENTITY = "identity"  # unchanged, in other memory or precision
 
 ALL = {value for name, value in dict(globals()).items() if name.isupper() and isinstance(value, str)}
-ACTIVATIONS = (RECTIFIER, SMOOTH)  # the kinds that gates act on
+ACTIVATIONS = (RECTIFIER, SMOOTH)  # the kinds that policies act on

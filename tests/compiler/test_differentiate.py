@@ -17,7 +17,7 @@ class Bent(nn.Module):
         return self.function(self.conv(image)).flatten(1)
 
 
-# What no gate acts on, and what the coverage calls it.
+# What no policy acts on, and what the coverage calls it.
 BENDING = {
     "clamp_max": lambda x: torch.clamp_max(x, 1.0),
     "clamp": lambda x: torch.clamp(x, max=1.0),
@@ -36,7 +36,7 @@ BENDING = {
 @pytest.mark.parametrize("op", BENDING)
 def test_what_bends_and_is_no_activation_is_in_the_coverage(op):
     found = coverage(capture(Bent(BENDING[op]).eval(), torch.zeros(1, 2, 6, 6)))
-    assert (found.rectifiers, found.smooth, found.plain) == ({}, {}, {op: 1})
+    assert (found.replaced, found.plain) == ({}, {op: 1})
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_what_bends_and_is_no_activation_is_in_the_coverage(op):
 )
 def test_what_is_straight_or_pools_is_not(function):
     found = coverage(capture(Bent(function).eval(), torch.zeros(1, 2, 6, 6)))
-    assert (found.rectifiers, found.smooth, found.plain) == ({}, {}, {})
+    assert (found.replaced, found.plain) == ({}, {})
 
 
 def test_an_activation_with_weights_is_gated():

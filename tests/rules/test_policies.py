@@ -8,10 +8,13 @@ from torch import nn
 
 from engine.compiler.capture import capture
 from engine.compiler.coverage import coverage
+from engine.compiler.differentiate import differentiate
 from engine.compiler.passes import compile_program
-from engine.rules.kinds import ACTIVATIONS
-from engine.rules.policies import GATES, Coverage
+from engine.rules import kinds
+from engine.rules.kinds import ACTIVATIONS, CONVOLUTION, DENSE, RECTIFIER, SMOOTH
+from engine.rules.policies import POLICIES, Coverage, Policy
 from engine.rules.registry import KINDS, VJPS, ops_of
+from tests.oracle import GATED
 
 aten = torch.ops.aten
 
@@ -78,20 +81,24 @@ POINTS = np.concatenate([np.linspace(-9.05, 9.05, 1000), [0.0, -0.0]])
 ENDS = {"relu6": [6.0], "relu6 op": [6.0], "hardtanh": [-1.0, 1.0], "hardtanh wide": [-2.0, 3.0]}
 
 
-def gated(gate, name):
-    """What `gate` passes through the activation `name`, with x and ct as numpy arrays."""
+def gated(policy, name):
+    """What `policy` passes through the activation `name`, with x and ct as numpy arrays."""
     op, args, kwargs, slope, lets_through = ACTIVATION_CASES[name]
     x = np.repeat(np.concatenate([POINTS, ENDS.get(name, [])]), 4)
     ct = np.random.default_rng(0).normal(size=x.shape)
     ct[::7] = 0
     tensor = torch.from_numpy(x)
     y = op(tensor, *args, **kwargs)
-    passed, *_ = GATES[gate](VJPS[op], KINDS[op], torch.from_numpy(ct), y, tensor, *args, **kwargs)
+    passed, *_ = POLICIES[policy].pull(KINDS[op], VJPS[op], torch.from_numpy(ct), y, tensor, *args, **kwargs)
     return passed.numpy(), x, ct, slope(x), lets_through(x)
 
 
 def test_there_are_three_gates():
-    assert list(GATES) == ["gradient", "deconvnet", "guided"]
+    assert [name for name, policy in POLICIES.items() if not policy.relevance] == [
+        "gradient",
+        "deconvnet",
+        "guided",
+    ]
 
 
 @pytest.mark.parametrize("name", ACTIVATION_CASES)
@@ -154,8 +161,8 @@ class Wired(nn.Module):
         return F.relu(self.head(self.relu(F.avg_pool2d(stream, 2)).flatten(1)))
 
 
-def oracle_function(forward, gate):
-    """An activation whose backward pass is written from the formula of the gate."""
+def oracle_function(forward, policy):
+    """An activation whose backward pass is written from the formula of the policy."""
 
     class Gated(torch.autograd.Function):
         @staticmethod
@@ -166,20 +173,20 @@ def oracle_function(forward, gate):
         @staticmethod
         def backward(ctx, ct):
             (x,) = ctx.saved_tensors
-            if gate == "deconvnet":
+            if policy == "deconvnet":
                 return ct.clamp(min=0)
             with torch.enable_grad():
                 leaf = x.detach().requires_grad_()
                 (slope,) = torch.autograd.grad(forward(leaf).sum(), leaf)
-            return ct * slope if gate == "gradient" else ct.clamp(min=0) * slope * (x > 0)
+            return ct * slope if policy == "gradient" else ct.clamp(min=0) * slope * (x > 0)
 
     return Gated.apply
 
 
-def oracle(network, gate):
-    relu = oracle_function(lambda x: x * (x > 0), gate)
-    relu6 = oracle_function(lambda x: torch.minimum(torch.maximum(x, x * 0), x * 0 + 6), gate)
-    hardswish = oracle_function(lambda x: x * torch.clamp(x + 3, 0, 6) / 6, gate)
+def oracle(network, policy):
+    relu = oracle_function(lambda x: x * (x > 0), policy)
+    relu6 = oracle_function(lambda x: torch.minimum(torch.maximum(x, x * 0), x * 0 + 6), policy)
+    hardswish = oracle_function(lambda x: x * torch.clamp(x + 3, 0, 6) / 6, policy)
 
     def run(image):
         hidden = relu(network.first(image))
@@ -197,16 +204,16 @@ def wired():
     return network, compile_program(network, torch.zeros(1, 3, 8, 8, dtype=torch.float64), layers="all")
 
 
-@pytest.mark.parametrize("gate", GATES)
-def test_a_gate_acts_on_every_call(wired, gate):
+@pytest.mark.parametrize("policy", GATED)
+def test_a_gate_acts_on_every_call(wired, policy):
     network, compiled = wired
     program = compiled.program
     generator = torch.Generator().manual_seed(1)
     image = torch.randn(2, 3, 8, 8, dtype=torch.float64, generator=generator).requires_grad_()
-    logits = oracle(network, gate)(image)
+    logits = oracle(network, policy)(image)
     seed = torch.randn(logits.shape, dtype=torch.float64, generator=generator)
     (expected,) = torch.autograd.grad(logits, image, seed)
-    found = program.run([program.logits, program.image_cotangents[gate]], image=image.detach(), seed=seed)
+    found = program.run([program.logits, program.image_cotangents[policy]], image=image.detach(), seed=seed)
     torch.testing.assert_close(found[0], logits.detach(), rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(found[1], expected, rtol=1e-10, atol=1e-12)
     assert found[1].abs().max() > 1e-3
@@ -223,15 +230,93 @@ def test_the_gates_differ(wired):
         assert (found[left] - found[right]).abs().max() > 1e-2 * found[left].abs().max()
 
 
-# Coverage: how much of the network a gate reaches.
+# Other policies: any kind may be given a rule.
+
+
+def backwards(monkeypatch, network, image, policy):
+    """A listing whose backward half `policy` wrote, and its value at the image from a seed of logits."""
+    monkeypatch.setitem(POLICIES, policy.name, policy)
+    program = capture(network.double().eval(), image)
+    with program.graph.inserting_after(program.image):
+        program.seed = program.graph.placeholder("seed")
+    program.seed.meta["val"] = program.logits.meta["val"]
+    ct = differentiate(program, policy.name, [program.image])[program.image]
+    (logits,) = program.run([program.logits], image=image)
+    (found,) = program.run([ct], image=image, seed=logits)
+    return program, found
+
+
+def test_a_policy_is_asked_at_every_call(monkeypatch):
+    """One that hands out each op's own rule sees each call once, and is the gradient, bit for bit."""
+    seen = []
+
+    def itself(kind):
+        def replacement(rule, ct, y, *args, **kwargs):
+            seen.append(kind)
+            return rule(ct, y, *args, **kwargs)
+
+        return replacement
+
+    image = torch.randn(2, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    told = Policy("told", {kind: itself(kind) for kind in kinds.ALL})
+    _, wanted = backwards(monkeypatch, Wired(), image, Policy("plain"))
+    program, found = backwards(monkeypatch, Wired(), image, told)
+    assert torch.equal(found, wanted)
+    counted = coverage(program, "told")
+    assert counted.kept == {}
+    assert len(seen) == counted.calls == 18
+    assert {kind: seen.count(kind) for kind in seen} == {
+        kind: sum(ops.values()) for kind, ops in counted.replaced.items()
+    }
+
+
+def test_a_rule_at_linear_ops_alone_is_relevance(monkeypatch):
+    """LRP-epsilon in two functions: on T1 it is the image times its gradient, 54 in all."""
+
+    class T1(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.linear = nn.Conv2d(1, 2, 3), nn.Linear(8, 4)
+            with torch.no_grad():
+                self.conv.weight.fill_(1)
+                self.conv.bias.copy_(torch.tensor([-50.0, -75.0]))
+                self.linear.weight.copy_(torch.tensor([1.0] * 5 + [-1.0] * 3).expand(4, 8))
+                self.linear.bias.zero_()
+
+        def forward(self, image):
+            return F.relu(self.linear(F.relu(self.conv(image)).flatten(1)))
+
+    def shared_out(rule, relevance, y, x, *args, **kwargs):
+        share, *rest = rule(relevance / y, y, x, *args, **kwargs)
+        return (x * share, *rest)
+
+    def passed(rule, relevance, y, x, *args, **kwargs):
+        return (relevance,)
+
+    image = torch.arange(16, dtype=torch.float64).reshape(1, 1, 4, 4)
+    policy = Policy("epsilon", {CONVOLUTION: shared_out, DENSE: shared_out, RECTIFIER: passed})
+    _, found = backwards(monkeypatch, T1(), image, policy)
+    # Each of the four logits is 54, and each is shared out alike.
+    wanted = 4 * torch.tensor([[0, 1, 2, 3], [0, 5, 6, 7], [0, 9, 10, 11], [0, 0, 0, 0.0]], dtype=torch.float64)
+    torch.testing.assert_close(found[0, 0], wanted, rtol=1e-14, atol=1e-14)
+
+
+def test_a_policy_for_no_kind_is_refused():
+    with pytest.raises(ValueError, match=r"mine: no kind is called 'relu'; engine/rules/kinds.py has attention, "):
+        Policy("mine", {"relu": lambda rule, ct, y, x: (ct,)})
+
+
+# Coverage: how much of the network a policy reaches.
 
 
 def test_coverage_of_a_network_counts_calls(wired):
     _, compiled = wired
-    assert compiled.coverage.gated == 7
-    assert compiled.coverage.rectifiers["relu"] == 5
-    assert sum(compiled.coverage.rectifiers.values()) == 6
-    assert compiled.coverage.smooth == {"hardswish": 1}
+    found = compiled.coverage
+    assert found.calls == 7
+    assert found.replaced[RECTIFIER]["relu"] == 5
+    assert sum(found.replaced[RECTIFIER].values()) == 6
+    assert found.smooth == found.replaced[SMOOTH] == {"hardswish": 1}
+    assert found.kept["convolution"] == {"conv2d": 4} and found.kept["sum"] == {"add": 2, "sub": 1}
     assert str(compiled.coverage) == "7 of 7 activations gated, 1 of them smooth (hardswish)"
 
 
@@ -242,7 +327,12 @@ def test_coverage_leaves_out_what_the_logits_do_not_read():
             return (torch.sigmoid(image) * F.relu(image)).flatten(1)
 
     found = coverage(capture(Spare().eval(), torch.zeros(1, 2, 4, 4)))
-    assert (found.rectifiers, found.smooth, found.plain) == ({"relu": 1}, {}, {"sigmoid": 1})
+    assert (found.replaced, found.plain) == ({RECTIFIER: {"relu": 1}}, {"sigmoid": 1})
+
+
+def gates(rectifiers, smooth=None, squash=None):
+    replaced = {RECTIFIER: rectifiers} | ({SMOOTH: smooth} if smooth else {})
+    return Coverage("deconvnet", replaced, {"squash": squash} if squash else {})
 
 
 @pytest.mark.parametrize(
@@ -250,17 +340,22 @@ def test_coverage_leaves_out_what_the_logits_do_not_read():
     [
         (Coverage(), "no activation to gate: guided backprop and deconvnet equal the gradient"),
         (
-            Coverage(plain={"tanh": 2}),
+            Coverage(kept={"squash": {"tanh": 2}, "sum": {"add": 3}}),
             "no activation to gate: guided backprop and deconvnet equal the gradient; "
             "2 tanh calls keep their derivative",
         ),
-        (Coverage({"relu": 49}), "49 of 49 activations gated"),
-        (Coverage({"relu": 10, "hardtanh": 4}), "14 of 14 activations gated"),
-        (Coverage({"relu": 14}, {"silu": 21}), "35 of 35 activations gated, 21 of them smooth (silu)"),
+        (gates({"relu": 49}), "49 of 49 activations gated"),
+        (gates({"relu": 10, "hardtanh": 4}), "14 of 14 activations gated"),
+        (gates({"relu": 14}, {"silu": 21}), "35 of 35 activations gated, 21 of them smooth (silu)"),
         (
-            Coverage({"relu": 5}, {"hardswish": 10, "gelu": 1}, {"hardsigmoid": 8, "sigmoid": 1}),
+            gates({"relu": 5}, {"hardswish": 10, "gelu": 1}, {"hardsigmoid": 8, "sigmoid": 1}),
             "16 of 16 activations gated, 11 of them smooth (hardswish, gelu); "
             "9 hardsigmoid/sigmoid calls keep their derivative",
+        ),
+        (Coverage("gradient", {}, {"rectifier": {"relu": 3}}), "gradient: every call keeps its derivative"),
+        (
+            Coverage("mine", {"convolution": {"conv2d": 3}, "sum": {"add": 2}}, {"smooth": {"silu": 4}}),
+            "mine: 3 convolution, 2 sum calls by a rule of its own; 4 silu calls keep their derivative",
         ),
     ],
 )
