@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..compiler.brought import Brought, bring
+from ..compiler.calls import Ends
 from ..compiler.passes import Compiled, compile_program
 from ..listing.program import Program
 from ..pictures.geometry import Geometry
@@ -127,7 +128,7 @@ def _compiled(
     not numbers on this network are left out: a slope is infinite where their gate lets a value pass."""
     absent: dict[str, str] = {}
     while True:
-        compiled = compile_program(network, example, layers, methods, *logits)
+        compiled = compile_program(network, example, layers, methods, *logits, ends=ends_of(geometry))
         compiled.absent.update(absent)
         classes = int(compiled.program.logits.meta["val"].shape[1])
         names = [str(index) for index in range(classes)] if labels is None else list(labels)
@@ -141,6 +142,12 @@ def _compiled(
             return compiled, scripted, certificate
         reason = "it is not a number on this network: a slope on its way is infinite, as that of a root is at zero"
         methods, absent = left, compiled.absent | dict.fromkeys(undefined, reason)
+
+
+def ends_of(geometry: Geometry) -> Ends:
+    """Between which ends the values of an image lie that was made of a photo: those of black and white."""
+    low, high = ([(end - m) / s for m, s in zip(geometry.mean, geometry.std, strict=True)] for end in (0.0, 1.0))
+    return Ends(low, high)
 
 
 def kind_of_outputs(program: Program) -> str:

@@ -15,6 +15,7 @@ from ..errors import ArtifactError
 from ..pictures.geometry import Geometry
 from ..text import COMMAND
 from .archive import DAMAGE, EXTRA, describe_file, digest, manifest_text
+from .fields import field_entry
 
 ENGINE = Path(__file__).parents[1]
 
@@ -32,7 +33,7 @@ COMPILER = source_digest()  # a file of another compiler is made anew, whatever 
 if TYPE_CHECKING:
     from ..compiler.passes import Compiled  # whoever only asks files never loads the compiler
 
-FORMAT = 6  # of the manifest (docs/manifest.md) and the questions; a file of another format is refused
+FORMAT = 7  # of the manifest (docs/manifest.md) and the questions; a file of another format is refused
 MANIFEST = EXTRA.removeprefix("extra/")
 UNTOLD = {"weights": "given by the caller", "sha256": None, "licence": "unknown: given by the caller"}
 
@@ -60,10 +61,18 @@ def describe(
         "layers": [
             {"name": layer.name, "aliases": list(layer.aliases), "shape": list(layer.shape)}
             | cells(layer.shape, geometry.crop)
-            for layer in compiled.program.layers
+            | {"field": field_entry(field)}
+            for layer, field in zip(compiled.program.layers, compiled.fields, strict=True)
         ],
         "methods": [
-            {"name": m.name, "title": m.title, "gate": m.gate, "at": m.at.value, "times": m.times, "cite": m.cite}
+            {
+                "name": m.name,
+                "title": m.title,
+                "policy": m.policy,
+                "at": m.at.value,
+                "times": m.times,
+                "cite": m.cite,
+            }
             | {"signed": m.signed, "passes": m.passes(geometry.crop)}
             | ({"of": m.of, "path": m.path, "options": dict(m.options)} if m.path else {})
             for m in compiled.methods
@@ -72,12 +81,17 @@ def describe(
         "pooled": compiled.pooled,
         "coverage": {
             "text": str(coverage),
-            "rectifiers": coverage.rectifiers,
-            "smooth": coverage.smooth,
-            "plain": coverage.plain,
             "detached": list(coverage.detached),
+            "policies": {
+                name: {"text": str(found), "replaced": found.replaced, "kept": found.kept}
+                for name, found in compiled.coverages.items()
+            },
         },
         "folded": compiled.folded,
+        "constants": [
+            {"parameter": name, "constants": held}
+            for name, held in compiled.program.origins.groups(compiled.program.constants).items()
+        ],
     }
 
 
@@ -153,10 +167,10 @@ def disagreements(manifest: dict[str, Any], module: Any) -> list[str]:
     shapes = [list(primal.shape[1:]) for primal in primals]
     told = {
         "layers": [layer["name"] for layer in manifest["layers"]],
-        "methods": [(m["name"], m["gate"], m["at"], m["times"]) for m in manifest["methods"]],
+        "methods": [(m["name"], m["policy"], m["at"], m["times"]) for m in manifest["methods"]],
         "shapes": [layer["shape"] for layer in manifest["layers"]],
         "cells": [{key: layer[key] for key in ("stride", "offset")} for layer in manifest["layers"]],
-        "gates": sorted(manifest["certificate"]["gates"]),
+        "policies": sorted(manifest["certificate"]["policies"]),
         "classes": manifest["classes"],
         "labels": manifest["classes"],
         "pooled": manifest["pooled"],
@@ -166,12 +180,12 @@ def disagreements(manifest: dict[str, Any], module: Any) -> list[str]:
     held = {
         "layers": list(module.layers),
         "methods": [
-            (name, module.gate_of[name], module.at_of[name], module.times_of.get(name, ""))
+            (name, module.policy_of[name], module.at_of[name], module.times_of.get(name, ""))
             for name in module.methods
         ],
         "shapes": shapes,
         "cells": [cells(shape, module.size) for shape in shapes],
-        "gates": sorted(module.gates_at_image),
+        "policies": sorted(module.policies_at_image),
         "classes": module.classes,
         "labels": len(module.labels),
         "pooled": module.pooled,

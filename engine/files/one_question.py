@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..compiler.passes import Compiled
-from ..methods import METHODS, NO_GATE, Method
+from ..methods import METHODS, NO_POLICY, Method
+from ..methods.places import CALLS
 from ..run.explainer import Explainer
 
 LABELS = "labels.txt"  # one name on each line, in the order of the logits
@@ -15,7 +16,9 @@ def layers_for(method: str, layer: int | str) -> str | list[str]:
 
     Raises ValueError for a method that is more than one pass of a listing.
     """
-    if method in METHODS and (METHODS[method].path or METHODS[method].gate == NO_GATE):
+    if method in METHODS and (
+        METHODS[method].path or METHODS[method].policy == NO_POLICY or METHODS[method].at is CALLS
+    ):
         raise ValueError(f"{method} is no single pass with a gradient: only TorchScript files answer it")
     named = isinstance(layer, str) and method in METHODS and METHODS[method].at.at_every_layer
     return [str(layer)] if named else "trunk"

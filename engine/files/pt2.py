@@ -15,7 +15,8 @@ from ..compiler.passes import Compiled, compile_program
 from ..listing.program import Program, aten
 from ..methods import METHODS, Method
 from ..run.explainer import Explainer
-from ..trust.certificate import BOUNDS, question, relative
+from ..trust.certificate import BOUNDS, question
+from ..trust.reference import relative
 from .archive import replacing
 from .manifest import MANIFEST
 from .one_question import LABELS, label_lines, layer_index, layers_for, manifest_of_question
@@ -30,11 +31,11 @@ class OneQuestion(nn.Module):
         program = compiled.program
         outputs = [program.logits]
         if method.at.at_image:
-            outputs += [program.image, program.image_cotangents[method.gate]]
+            outputs += [program.image, program.image_cotangents[method.policy]]
         else:
-            outputs += [program.primals[index], program.cotangents[method.gate][index]]
+            outputs += [program.primals[index], program.cotangents[method.policy][index]]
         if method.times:
-            outputs += [program.image_cotangents[METHODS[method.times].gate]]
+            outputs += [program.image_cotangents[METHODS[method.times].policy]]
         self.listing = _graph_module(program, outputs)
 
     def forward(self, image: Tensor, seed: Tensor) -> tuple[Tensor, Tensor]:

@@ -75,7 +75,7 @@ def build_loaded(model: Model, layers: str | list[str] = "trunk", methods: list[
 
 
 def coverage_of(name: str, folder: Path = EXPORTED_MODELS) -> str:
-    """What the gates reach in a model of which `folder` has a file; empty where it has none."""
+    """What the policies reach in a model of which `folder` has a file; empty where it has none."""
     for weights in ("default", "random"):
         try:
             return str(read_manifest(model_file(name, weights, folder))["coverage"]["text"])

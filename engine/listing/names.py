@@ -16,28 +16,41 @@ ASKED = "asked"  # its seed, as whoever asks gives it
 NOTHING, OUT, SUMS, PROBED, NAME = "nothing", "out", "sums", "probed", "name"  # what it keeps
 ORIGIN, ENTERED = "origin", "entered"  # where it starts, where that is a layer
 LAYER = "layer"  # where a tail starts
+ADDED = "added"  # is it asked what each call adds?
+ARRIVED = "arrived"  # is it asked what of its relevance came to each layer?
+INTERCEPTS, DRAWN = "intercepts", "intercepts as maps"  # what that is found by, among the readings of a walk
 
 ANY_PROGRAM = {
     SELF, TORCH, ATEN, TENSOR, CONV_STEPS, EPILOGUE, DEPTH, START, FIRST, LAST, WANTED, ASKED, FROM_MAP,
-    NOTHING, OUT, SUMS, PROBED, NAME, ORIGIN, ENTERED, LAYER,
+    NOTHING, OUT, SUMS, PROBED, NAME, ORIGIN, ENTERED, LAYER, ADDED,
     *dir(builtins), *keyword.kwlist, *keyword.softkwlist,
     "NoneType",  # a keyword to TorchScript alone: a file that binds it is written and can't be read
 }  # fmt: skip
 
 
-def depth_of(gate: str) -> str:
-    """The local that holds how far down a gate's backward pass goes."""
-    return gate
+def depth_of(policy: str) -> str:
+    """The local that holds how far down a policy's backward pass goes."""
+    return policy
 
 
-def image_ct_of(gate: str) -> str:
-    """The local that holds what a gate's backward pass brings to the image, if it goes so far."""
-    return f"image_{gate}"
+def image_ct_of(policy: str) -> str:
+    """The local that holds what a policy's backward pass brings to the image, if it goes so far."""
+    return f"image_{policy}"
 
 
 def read_of(method: str) -> str:
     """The function that reads a method's map. It is global, and called where no value of a network is bound."""
     return f"read_{method}"
+
+
+def read_layers_of(method: str) -> str:
+    """The function that reads at layers what `read_of` reads at the image."""
+    return f"read_layers_{method}"
+
+
+def walk_of(policy: str) -> str:
+    """The walk of a policy that goes alone."""
+    return f"walk_{policy}"
 
 
 def weigh_of(method: str) -> str:
@@ -55,6 +68,6 @@ def finish_of(finish: str) -> str:
     return f"finish_{finish}"
 
 
-def reserved(gates: Iterable[str]) -> set[str]:
-    """All names that the generated functions of a program with these gates take for themselves."""
-    return ANY_PROGRAM | {name(gate) for gate in gates for name in (depth_of, image_ct_of)}
+def reserved(policies: Iterable[str]) -> set[str]:
+    """All names that the generated functions of a program with these policies take for themselves."""
+    return ANY_PROGRAM | {name(policy) for policy in policies for name in (depth_of, image_ct_of)}

@@ -4,7 +4,7 @@ import operator
 import re
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 
 from ..errors import ProgramError
 from .names import reserved
+from .origins import Origins
 
 aten = torch.ops.aten
 TORCH = str(Path(torch.__file__).parent)  # whose lines are not the network's own
@@ -38,6 +39,20 @@ class Layer:
     axes: Any = None  # None: [N, C, H, W] already
 
 
+@dataclass(frozen=True, eq=False)
+class Intercept:
+    """What a call adds of its own, where a cotangent comes to it; see `rules.intercepts`.
+
+    how, value: as there. drawn: is ct·b a stack of maps [N, C, H, W] of more than one pixel each? The calls that
+    compute the value bear its number among the policy's, and run where it is asked for alone.
+    """
+
+    how: str
+    ct: fx.Node
+    value: fx.Node
+    drawn: bool
+
+
 @dataclass(eq=False)
 class Program:
     """A graph of functional ATen calls, its constants, and the values that have a meaning outside.
@@ -53,13 +68,20 @@ class Program:
     layers: list[Layer] = field(default_factory=list)
     seed: fx.Node | None = None
     primals: list[fx.Node] = field(default_factory=list)  # one per layer
-    cotangents: dict[str, list[fx.Node]] = field(default_factory=dict)  # gate -> one per layer
-    image_cotangents: dict[str, fx.Node] = field(default_factory=dict)  # gate -> at the image
+    cotangents: dict[str, list[fx.Node]] = field(default_factory=dict)  # policy -> one per layer
+    image_cotangents: dict[str, fx.Node] = field(default_factory=dict)  # policy -> at the image
+    intercepts: dict[str, list[Intercept]] = field(default_factory=dict)  # policy -> from the logits down
+    additive: list[str] = field(default_factory=list)  # of calls that may have an intercept: drawn, counted or ""
     head: str = ""  # which of the network's outputs the logits are, and all that it has
     heads: list[str] = field(default_factory=list)
     ending: Any = None  # what the network does to its logits at the end, see `compiler.heads`
     below: bool = False  # are the logits those below the ending?
+    origins: Origins = field(default_factory=Origins)  # of the constants
     stem: set[fx.Node] = field(default_factory=set)  # the calls that stay in float32 where others are rounded
+    relevances: set[str] = field(default_factory=set)  # policies whose cotangents are relevance
+    ends: list[list[float]] = field(
+        default_factory=list
+    )  # the lowest and the highest values of an image's channels
     results: dict[Any, Any] = field(default_factory=dict)  # memo: what a call on such shapes returns
 
     def needed(self, outputs: Iterable[fx.Node]) -> list[fx.Node]:
@@ -72,6 +94,12 @@ class Program:
                 marked.add(node)
                 pending.extend(node.all_input_nodes)
         return [node for node in self.graph.nodes if node in marked]
+
+    def only(self, policies: Iterable[str]) -> "Program":
+        """The same listing, of which these policies alone are asked for."""
+        names, kept = ("cotangents", "image_cotangents", "intercepts"), set(policies)
+        tables = {name: {p: v for p, v in getattr(self, name).items() if p in kept} for name in names}
+        return replace(self, **tables)  # type: ignore[arg-type]
 
     def precisions(self) -> set[torch.dtype]:
         """The precisions that the forward half computes in."""
@@ -87,6 +115,10 @@ class Program:
             *self.image_cotangents.values(),
         ]
 
+    def added(self) -> list[fx.Node]:
+        """What calls add of their own, and the cotangents that it meets."""
+        return [node for found in self.intercepts.values() for one in found for node in (one.ct, one.value)]
+
     def constant(self, name: str, value: Tensor, fake: Tensor) -> fx.Node:
         """Add a constant under a name that is not taken yet and return the node that reads it."""
         name = constant_name(name, self.constants)
@@ -97,8 +129,8 @@ class Program:
         return node
 
     def prune(self) -> None:
-        """Drop every node and constant that no asked value depends on."""
-        keep = {*self.needed(self.asked()), self.image}
+        """Drop every node and constant that no asked value depends on, and nothing that calls add."""
+        keep = {*self.needed([*self.asked(), *self.added()]), self.image}
         for node in reversed(list(self.graph.nodes)):
             if node not in keep and node is not self.seed:
                 self.graph.erase_node(node)
@@ -138,11 +170,11 @@ class Program:
                 raise ProgramError(f"{node.name} calls {node.target}, which is not a functional ATen op")
             if node.op not in ("placeholder", "get_attr", "call_function"):
                 raise ProgramError(f"{node.name} is a {node.op}; a listing has calls only")
-        for gate, cotangents in self.cotangents.items():
+        for policy, cotangents in self.cotangents.items():
             for layer, primal, ct in zip(self.layers, self.primals, cotangents, strict=True):
-                _same_shape(f"{gate} at {layer.name}", primal, ct)
-        for gate, ct in self.image_cotangents.items():
-            _same_shape(f"{gate} at the image", self.image, ct)
+                _same_shape(f"{policy} at {layer.name}", primal, ct)
+        for policy, ct in self.image_cotangents.items():
+            _same_shape(f"{policy} at the image", self.image, ct)
 
     def lines(self, nodes: Iterable[fx.Node]) -> Iterator[str]:
         """The listing of `nodes`, one statement per call, as Python (and TorchScript) reads it."""
@@ -175,9 +207,8 @@ class Program:
             elif node.op == "get_attr":
                 environment[node] = self.constants[str(node.target)]
             else:
-                args = fx.map_arg(node.args, environment.__getitem__)
-                kwargs = fx.map_arg(node.kwargs, environment.__getitem__)
-                environment[node] = node.target(*args, **kwargs)  # type: ignore[operator]
+                given: Any = fx.map_arg((node.args, node.kwargs), environment.__getitem__)
+                environment[node] = node.target(*given[0], **given[1])  # type: ignore[operator]
         return [environment[node] for node in outputs]
 
 

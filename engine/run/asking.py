@@ -1,17 +1,20 @@
 """The one question that all others are faces of, and its answer."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from ..methods import METHODS
+from ..methods import METHODS, Place
 from ..methods.baselines import BASELINES
 from ..methods.options import refused
 from .attribution import Attribution, photo_of
 from .opened import Opened
 from .watched import Progress, watched
+
+if TYPE_CHECKING:  # it loads OpenCV, which whoever asks for no box has no use for
+    from ..pictures.boxes import Box
 
 
 class Asking(Opened):
@@ -39,7 +42,8 @@ class Asking(Opened):
         contrast: rather than which class, or than the mean of which (Finer-CAM, arXiv:2501.11309).
         seed: in the place of target and contrast, a cotangent of the logits, [N, K].
         method: None for HiResCAM below the last layer and Grad-CAM at it, which knows the class there alone.
-        layer: index or name; "all" for every layer of a method that reads them in one pass.
+        layer: index or name; "all" for every layer of a method that reads them in one pass. To a method that is
+        read throughout, as relevance is, -1 is the image.
         smooth: the mean over so many noisy copies, for any method of one pass; spread: their noise, as a share of
         an image's range. baseline: what a path begins at and hidden pixels show, "mean", "black", "blur" or
         images like x. options: of a method of many passes, see its row in METHODS.
@@ -68,8 +72,11 @@ class Asking(Opened):
             )
         if options and not many:
             raise ValueError(f"{method} takes one pass and has no options; smooth=25 averages over noisy copies")
-        completeness = None
-        with self._asking(len(x)) as net:
+        completeness = arrived = None
+        # Many passes go through as batches: the kernels are to be laid out for so many images.
+        images = max(1, len(x))
+        at_once = images * max(1, self.module.room // images) if many or smooth else images
+        with self._asking(at_once) as net:
             if many:
                 told = {name: float(value) for name, value in (options or {}).items()}
                 self._check_options(method, told)
@@ -88,15 +95,58 @@ class Asking(Opened):
                     lambda state: net.explain_smooth(x, settled, method, index, smooth, spread, state), progress
                 )
                 passes = smooth
+            elif self._place(method) is Place.CALLS:
+                values, completeness = net.explain_whole(x, settled, method)
+                passes = 1
+            elif method in self.module.alone:
+                map, maps, arrived = net.explain_throughout(x, settled, method)
+                values = maps if every else map if index < 0 else maps[:, index]
+                passes = 1
             else:
                 values = net.sweep(x, settled, method) if every else net.explain(x, settled, method, index)
                 passes = 1
         place = self._place(method)
-        layers = () if place.at_image else tuple(self.layers) if every else (self.layers[index],)
+        whole = place.at_image and not (place.has_layers and (every or index >= 0))
+        layers = () if whole else tuple(self.layers) if every else (self.layers[index],)
         return Attribution(
             values, method, row.title if row else method, layers, bool(row and row.signed), logits, asked,
-            self.geometry, completeness, passes, tuple(self._notes(method, index, every)), photo,
+            self.geometry, completeness, passes, tuple(self._notes(method, index, every)), photo, arrived,
         )  # fmt: skip
+
+    def boxes(
+        self,
+        photo: Any,
+        target: int | str | None = None,
+        method: str | None = None,
+        layer: int | str = -1,
+        threshold: float = 0.2,
+        contrast: int | str | Sequence[int | str] | None = None,
+        several: bool = False,
+    ) -> "list[Box]":
+        """Where in a photo, uint8 [H, W, 3], the answer lies: boxes in its own pixels. Empty where nothing in the
+        map speaks for the target.
+
+        The first four, and contrast, as in `ask`; threshold and several as in `Attribution.boxes`. Raises
+        ValueError for what isn't one photo and one layer, and as `ask` does.
+        """
+        if photo_of(photo) is None:
+            raise ValueError(
+                "boxes are in a photo's pixels: give the photo, uint8 [H, W, 3], and no tensor of images"
+            )
+        if layer == "all":
+            raise ValueError("boxes are of one layer; ask(photo, layer='all').boxes(layer=3) gives those of each")
+        return self.ask(photo, target, method, layer, contrast=contrast).boxes(threshold, several)
+
+    def passes(
+        self, method: str, layer: int | str = -1, smooth: int = 0, options: Mapping[str, float] | None = None
+    ) -> int:
+        """How many passes of one image such a question takes at most. Raises ValueError as `ask` does."""
+        index = self._index(method, layer)
+        if method not in self.module.path_of:
+            return max(1, smooth)
+        told = {name: float(value) for name, value in (options or {}).items()}
+        self._check_options(method, told)
+        return int(self.module.passes(method, index, told))
 
     def _method(self, method: str | None, layer: int | str) -> str:
         """The method that is asked where none is named."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..pictures.geometry import Geometry
 
 if TYPE_CHECKING:  # they load OpenCV, which whoever only asks has no use for
+    from ..pictures.boxes import Box
     from ..pictures.figures import Look
     from ..pictures.render import Picture
 
@@ -25,8 +26,10 @@ class Attribution:
     layers: the names of those that the values are of; none where they are of the image as a whole.
     signed: do values below zero mean something? A saliency or a rectified map has none.
     logits: [N, K, …], of the images as they are. asked: what the score is, in words, for each image.
-    completeness: of methods whose values make up what the score gained since a baseline, the share that they are
-    off by, [N]; None for the others.
+    completeness: of methods whose parts make up the score, or what it gained since a baseline, the share that they
+    are off by, [N]; None for the others.
+    arrived: of relevance the share of the score that came to the image and to each layer, [N, 1 + L], the image's
+    first; what is missing was lost to biases and stabilisers above. None for the others.
     passes: how many passes of one image it took at most. notes: what is to be known before it is believed.
     """
 
@@ -42,6 +45,7 @@ class Attribution:
     passes: int = 1
     notes: tuple[str, ...] = ()
     photo: NDArray[np.uint8] | None = field(default=None, repr=False)
+    arrived: Tensor | None = None
 
     def picture(
         self, photo: NDArray[np.uint8] | None = None, image: int = 0, layer: int = -1, look: "Look | None" = None
@@ -52,8 +56,11 @@ class Attribution:
         photo: uint8 [H, W, 3]; without one, that which was asked about. layer: which of several.
         Raises ValueError where a map is to be drawn and there is no photo.
         """
-        from ..pictures.figures import Look, picture
+        from ..pictures.figures import Look, picture, scale_over
 
+        look, scale = look or Look(), None
+        if len(self.layers) > 1:
+            scale = scale_over((one.float().cpu().numpy() for one in self.values[image]), look, self.signed)
         values = self.values[image][layer] if len(self.layers) > 1 else self.values[image]
         photo = self.photo if photo is None else photo
         if photo is None:
@@ -61,7 +68,38 @@ class Attribution:
                 raise ValueError("heat is drawn on a photo: give one, uint8 [H, W, 3]")
             photo = np.zeros((*values.shape[-2:], 3), np.uint8)
         window = self.geometry.window(*photo.shape[:2])
-        return picture(photo, window, values.float().cpu().numpy(), look or Look(), not self.layers)
+        drawn, at_image = values.float().cpu().numpy(), not self.layers
+        return picture(photo, window, drawn, look, at_image, self.signed, scale)
+
+    def boxes(
+        self,
+        threshold: float = 0.2,
+        several: bool = False,
+        photo: NDArray[np.uint8] | None = None,
+        image: int = 0,
+        layer: int = -1,
+    ) -> "list[Box]":
+        """The box around the largest part of one image's map that reaches threshold * maximum, in the photo's own
+        pixels; see `pictures.boxes`. Empty where nothing in the map is positive.
+
+        threshold: a share of the maximum; 0.2 is Zhou et al. 2016. It must not be tuned on the images that the
+        boxes are judged on: Choe et al. 2020, arXiv:2001.07437. several: a box for each part, the strongest first.
+        photo: uint8 [H, W, 3]; without one, that which was asked about. layer: which of several.
+        Raises ValueError without a photo, and for a method that has a value for each channel of a pixel.
+        """
+        from ..pictures.boxes import boxes_on_photo
+
+        values = self.values[image][layer] if len(self.layers) > 1 else self.values[image]
+        if values.ndim != 2:
+            raise ValueError(
+                f"{self.method} has a value for each channel: boxes are drawn around maps, as grad_cam's"
+            )
+        photo = self.photo if photo is None else photo
+        if photo is None:
+            raise ValueError("boxes are in a photo's pixels: give it, uint8 [H, W, 3]")
+        height, width = photo.shape[:2]
+        window, heat = self.geometry.window(height, width), values.float().cpu().numpy()
+        return boxes_on_photo(heat, window, (height, width), threshold, several, self.asked[image])
 
     def save(self, path: str | Path) -> None:
         """Write the values as NumPy's .npy. Raises ValueError for another ending."""
@@ -78,7 +116,11 @@ class Attribution:
             lines[1] += f", from {self.passes} passes at most"
         if self.completeness is not None:
             off = ", ".join(f"{float(error):.1%}" for error in self.completeness[:4])
-            lines.append(f"they make up what the score gained since the baseline but for {off}")
+            whole = "the score" if self.passes == 1 else "what the score gained since the baseline"
+            lines.append(f"all parts make up {whole} but for {off}")
+        if self.arrived is not None:
+            came = ", ".join(f"{float(share):.1%}" for share in self.arrived[:4, 0])
+            lines.append(f"{came} of the score came to the pixels; biases and stabilisers make up the difference")
         return lines + list(self.notes)
 
     def __repr__(self) -> str:

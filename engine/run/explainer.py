@@ -6,14 +6,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..methods import Place
 from ..torchscript.overlay import check_overlay
 from .asking import Asking
 from .outputs import OUTPUTS as OUTPUTS
 from .outputs import Answer, probabilities, ranked
+from .redrawing import Redrawing
 from .starting import Starting
 
 
-class Explainer(Asking, Starting):
+class Explainer(Asking, Starting, Redrawing):
     """A classifier that explains itself, freshly compiled or loaded: the same questions either way.
 
     x: [N, C, H, W], preprocessed. seed: [N, K], the cotangent of the logits: a one-hot for a class, +1 and -1
@@ -125,10 +127,10 @@ class Explainer(Asking, Starting):
             settled = self.module.resolve_seed(logits, classes)
             return logits, {m: found[m] if m in found else self._map(net, x, settled, m, -1) for m in methods}
 
-    def overlay(self, photo: Tensor, map: Tensor, strength: float = 0.5) -> Tensor:
+    def overlay(self, photo: Tensor, map: Tensor, strength: float = 0.85) -> Tensor:
         """A map [S, S] of `explain` as a heatmap on its photo, where the network saw it: uint8 [H, W, 3] both.
 
-        strength: 0 (photo) to 1 (heatmap). Raises ValueError for anything else.
+        strength: how opaque the strongest evidence is, 0 to 1. Raises ValueError for anything else.
         """
         check_overlay(photo, map, strength, list(self.geometry.crop))
         with self._asking() as net:
@@ -138,12 +140,25 @@ class Explainer(Asking, Starting):
         """A layer method at every layer, from one pass: [N, L, S, S], or [N, L, C, S, S] for Guided Grad-CAM."""
         seed = self._seed(x, seed)
         self._check_question(x, [method])
-        if self._place(method).at_image:
+        if not self._place(method).has_layers:
             raise ValueError(f"{method} explains the image and has no layers; use explain")
         if method in self.module.path_of:
             raise ValueError(f"{method} takes many passes, for one layer at a time; use explain")
         with self._asking(len(x)) as net:
             return net.sweep(x, seed, method)  # type: ignore[no-any-return]
+
+    def explain_throughout(self, x: Tensor, seed: Tensor, method: str) -> tuple[Tensor, Tensor, Tensor]:
+        """A method that is read throughout, as relevance, from one pass: the map of the image [N, C, S, S], those
+        of all layers [N, L, S, S], and what of the score came to the image and to each layer, [N, 1 + L].
+
+        Raises ValueError for a method that is read elsewhere.
+        """
+        seed = self._seed(x, seed)
+        self._check_question(x, [method])
+        if self._place(method) is not Place.THROUGHOUT:
+            raise ValueError(f"{method} is read {self._place(method).says}; use explain or sweep")
+        with self._asking(len(x)) as net:
+            return net.explain_throughout(x, seed, method)  # type: ignore[no-any-return]
 
     def survey(self, x: Tensor, seed: Tensor, methods: Sequence[str]) -> dict[str, Tensor]:
         """Several methods from one forward pass: for each what `explain` or `sweep` gives."""
@@ -154,15 +169,14 @@ class Explainer(Asking, Starting):
             found = dict(zip(self._of_a_pass(methods), maps, strict=True))
             return {m: found[m] if m in found else self._map(net, x, seed, m, -1) for m in methods}
 
-    def probe(self, x: Tensor, seed: Tensor, gate: str) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor]:
+    def probe(self, x: Tensor, seed: Tensor, policy: str) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor]:
         """The raw values: logits, primals and cotangents of the layers, and the cotangent at the image (empty
         where no method of this file reads it there)."""
         seed = self._seed(x, seed)
         self._check_question(x, [])
-        if gate not in self.gates:
-            raise ValueError(f"no gate is called {gate!r}; this file has {', '.join(self.gates)}")
+        self._check_policy(policy)
         with self._asking(len(x)) as net:
-            return net.probe(x, seed, gate)  # type: ignore[no-any-return]
+            return net.probe(x, seed, policy)  # type: ignore[no-any-return]
 
     def _of_a_pass(self, methods: Sequence[str]) -> list[str]:
         """Those of the methods that take one pass. Raises ValueError for others of one layer at a time."""

@@ -45,10 +45,11 @@ def packed(
     image = module.like.new_zeros(1, len(module.mean), *module.size)
     faster.forward(image)
     # Of one pass and with a way back: what takes many passes makes the same calls.
-    asked = [name for name in module.methods if name not in module.path_of and module.gate_of[name]]
+    one_pass = [name for name in module.methods if name not in module.path_of and module.policy_of[name]]
+    asked = [name for name in one_pass if name not in module.alone]
     faster.survey(image, module.one_hot(0), asked)
-    for gate in {*module.gates} - {module.gate_of[name] for name in asked}:
-        faster.probe(image, module.one_hot(0), gate)
+    for policy in {*module.policies} - {module.policy_of[name] for name in one_pass}:
+        faster.probe(image, module.one_hot(0), policy)
     faster.kernels.seal()
     return faster
 

@@ -24,6 +24,7 @@ class Opened:
     def __init__(self, module: torch.jit.ScriptModule, manifest: dict[str, Any]) -> None:
         self.module, self.manifest = module, manifest
         self._layouts: dict[Setting, torch.jit.ScriptModule] = {}
+        self._laid_out_of: tuple[int, ...] = ()
         self._lock = threading.Lock()
 
     @property
@@ -48,9 +49,9 @@ class Opened:
         return f"{type(self).__name__}({told})"
 
     @property
-    def gates(self) -> list[str]:
-        """The gates that `probe` answers."""
-        return list(self.module.gates)
+    def policies(self) -> list[str]:
+        """The policies that `probe` answers."""
+        return list(self.module.policies)
 
     @property
     def labels(self) -> list[str]:
@@ -59,7 +60,7 @@ class Opened:
 
     @property
     def coverage(self) -> str:
-        """How many activations the gates reach: "35 of 35 activations gated, 21 of them smooth (silu)"."""
+        """How many activations the policies reach: "35 of 35 activations gated, 21 of them smooth (silu)"."""
         return str(self.manifest["coverage"]["text"])
 
     @property
@@ -95,6 +96,11 @@ class Opened:
         """The module whose kernels are laid out for this thread, and for so many images."""
         like, threads = self.module.like, torch.get_num_threads()
         setting = like.device, like.dtype, threads, images
+        # Who writes into the weights is followed: kernels that were laid out of others are no longer asked.
+        if (written := _versions(self.module)) != self._laid_out_of:
+            with self._lock:
+                if written != self._laid_out_of:
+                    self._layouts, self._laid_out_of = {}, written
         known = self._layouts
         if setting not in known:
             with self._lock, torch.inference_mode(False):
@@ -107,9 +113,12 @@ class Opened:
         return known[setting]
 
     def _index(self, method: str, layer: int | str) -> int:
-        if self._place(method).at_image:
+        place = self._place(method)
+        if place.at_image and (layer == -1 or not place.has_layers):
             return -1
         index = self.layer_index(layer)
+        if place.at_image:
+            return index % len(self.layers)
         if not self._place(method).at_every_layer and index not in (-1, self.module.pooled):
             raise ValueError(f"{method} has one layer, {self.layers[self.module.pooled]!r}; ask for it or for -1")
         return index
@@ -151,6 +160,18 @@ class Opened:
                 raise ValueError(f"{method} does not apply to this network: {self.manifest['absent'][method]}")
             if method not in self.methods:
                 raise ValueError(f"no method is called {method!r}; this file has {', '.join(self.methods)}")
+
+    def _check_policy(self, policy: str) -> None:
+        """Raise ValueError for a policy that this file does not answer."""
+        if policy not in self.policies:
+            raise ValueError(f"no policy is called {policy!r}; this file has {', '.join(self.policies)}")
+
+
+def _versions(module: torch.jit.ScriptModule) -> tuple[int, ...]:
+    """How often each weight was written into, and which tensor it is; what inference mode made counts nothing."""
+    return tuple(
+        w.data_ptr() if w.is_inference() else w._version + (w.data_ptr() << 32) for w in module.weights.buffers()
+    )
 
 
 def _distance(setting: Setting, threads: int, images: int) -> tuple[int, int, int]:

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from ..methods import PROBE
 from .opened import Opened
 
 Position = Literal["strongest"] | tuple[int, int] | None
@@ -87,6 +88,25 @@ class Starting(Opened):
         index = self.layer_index(layer) % len(self.layers)
         with self._asking(len(x)) as net:
             return net.primals(x)[1][index]  # type: ignore[no-any-return]
+
+    def probe_layer(
+        self, x: Tensor, seed: Tensor, layer: int | str, policy: str = "gradient"
+    ) -> tuple[Tensor, Tensor]:
+        """The value of a layer and its cotangent under a policy, [N, C, h, w] both: what `probe` says of one
+        layer, from a walk that goes no deeper. Their product is what each value adds to the score, to first order:
+        its sum over the channels, cut below zero, is HiResCAM.
+
+        Raises ValueError as `probe` does, and for a layer that is not there.
+        """
+        seed = self._seed(x, seed)
+        self._check_question(x, [])
+        self._check_policy(policy)
+        index, count = self.layer_index(layer) % len(self.layers), len(self.layers)
+        depth = {name: index if name == policy else count for name in self.policies}
+        with self._asking(len(x)) as net:
+            _, read, _, _ = net.walk(x, seed, depth, count, index, index, [PROBE])
+        value, ct = read[PROBE]
+        return value, ct
 
     def tail(self, layer: int | str, value: Tensor) -> Tensor:
         """Logits [N, K] from the value [N, C, h, w] of a layer, by the rest of the network alone.

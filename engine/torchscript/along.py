@@ -145,9 +145,13 @@ class AlongPaths(Hiding):
         to the image where `times_way`."""
         images, steps = x.shape[0], int(options["steps"])
         mean, squares = torch.empty(0), torch.empty(0)
+        # In parts of one size: a short one at the end would take nearly as long as the others.
+        most = max(1, self.room // images)
+        parts = (steps + most - 1) // most
+        part = (steps + parts - 1) // parts
         done = 0
         while done < steps:
-            end = min(steps, done + max(1, self.room // images))
+            end = min(steps, done + part)
             points, origins = self.points(path, x, reference, options, done, end)
             maps = self.one_attribution(points.flatten(0, 1), self.repeated(seed, end - done), method, layer)[1]
             shape = [end - done, images]

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..compiler.keep_float32 import stem_constants
 from ..compiler.passes import Compiled
 from ..listing.names import (
+    ARRIVED,
     ATEN,
     CONV_STEPS,
     EPILOGUE,
@@ -25,20 +25,31 @@ from ..listing.names import (
     TORCH,
     finish_of,
     path_of,
+    read_layers_of,
     read_of,
     weigh_of,
 )
 from ..listing.program import Program, aten
-from ..methods import FINISHES, METHODS, PATHS, Method, minus_shift, weighted, with_factors
+from ..methods import (
+    FINISHES,
+    METHODS,
+    PATHS,
+    PROBE,
+    Method,
+    minus_shift,
+    one_pass_methods,
+    weighted,
+    with_factors,
+)
+from ..pictures.colours import colors_of
 from ..pictures.geometry import Geometry
-from ..pictures.render import heatmap
 from .along import AlongPaths
 from .answers import ScriptedExplainer
 from .collecting import made_of, reading_functions
 from .entering import from_map
 from .kernels import ConvSteps, Epilogue, Plain
 from .printing import functions
-from .staging import Entry, StagedProgram, stage
+from .staging import Entry, StagedProgram, stages
 from .statements import Calls
 from .torchscript import scripted
 
@@ -49,10 +60,11 @@ _serial = itertools.count()
 def lower(compiled: Compiled, labels: list[str], geometry: Geometry) -> torch.jit.ScriptModule:
     """Script the compiled program together with the questions of `AlongPaths` and its bases."""
     calls: Calls = {}
-    staged = stage(compiled.program, compiled.methods)
-    printed = functions(staged, calls)
+    methods = one_pass_methods(compiled.methods)
+    staged, alone = stages(compiled.program, compiled.methods)
+    printed = functions(staged, alone, calls)
     kind = type("Explained", (AlongPaths,), _define("\n\n".join(printed.values())))
-    text = reading_functions(compiled.program.cotangents, staged.methods)
+    text = reading_functions(compiled.program.cotangents, methods)
     readings = made_of(_define(text))
     module = kind()
     _fill_in_network(module, staged, labels)
@@ -78,6 +90,11 @@ def _define(source: str) -> dict[str, Any]:
     namespace |= {CONV_STEPS: ConvSteps, EPILOGUE: Epilogue, "weighted": weighted, "minus_shift": minus_shift}
     namespace |= {FROM_MAP: from_map}
     namespace |= {read_of(name): method.read for name, method in METHODS.items()}
+    namespace |= {
+        read_layers_of(name): method.read_layers
+        for name, method in METHODS.items()
+        if method.read_layers is not None
+    }
     namespace |= {weigh_of(name): method.weigh for name, method in METHODS.items() if method.weigh is not None}
     namespace |= {path_of(name): path for name, path in PATHS.items()}
     namespace |= {finish_of(name): finish for name, finish in FINISHES.items()}
@@ -111,22 +128,27 @@ def _fill_in_methods(module: ScriptedExplainer, compiled: Compiled) -> None:
     program, methods = compiled.program, compiled.methods
     taken = with_factors(methods)
     one_pass = [method for method in taken if not method.path]
-    at_layers = [method for method in one_pass if not method.at.at_image]
+    at_layers = [method for method in one_pass if method.at.has_layers]
     many = [method for method in methods if method.path]
     read = {m.name: m.at.layers(len(program.layers), compiled.pooled) for m in at_layers}
     module.methods = [method.name for method in methods]
-    module.gates = list(program.cotangents)
-    module.gates_at_image = list(program.image_cotangents)
-    module.gate_of = {method.name: method.gate for method in taken}
+    module.alone = [method.name for method in one_pass if method.alone]
+    own = [policy for policy in program.cotangents if policy in {m.policy for m in one_pass if m.alone}]
+    module.policies = [*(policy for policy in program.cotangents if policy not in own), *own]
+    module.ends = program.ends
+    module.policies_at_image = list(program.image_cotangents)
+    module.policy_of = {method.name: method.policy for method in taken}
     module.at_of = {method.name: method.at.value for method in taken}
     module.first_of = {name: layers.start for name, layers in read.items()}
     module.last_of = {name: layers.stop - 1 for name, layers in read.items()}
     module.reader_of = {method.name: _reader(method, at_layers) for method in at_layers}
+    module.additive = list(program.additive)
     module.rectified = [method.name for method in one_pass if method.rectified]
     module.path_of = {method.name: method.path for method in many}
     module.finish_of = {method.name: method.finish for method in many}
     module.base_of = {method.name: method.of for method in many if method.of}
     module.options_of = {method.name: {k: float(v) for k, v in method.options.items()} for method in many}
+    module.hand_out, module.arrived = PROBE, ARRIVED
     module.room = _room(program)
     module.times_of = {method.name: method.times for method in taken if method.times}
     module.pooled = compiled.pooled
@@ -142,8 +164,8 @@ def _room(program: Program) -> int:
 
 def _reader(method: Method, methods: list[Method]) -> str:
     """The first method that reads the same values in the same way; what it reads is read once."""
-    same = (method.read, method.gate, method.at)
-    return next(other.name for other in methods if (other.read, other.gate, other.at) == same)
+    same = (method.read, method.policy, method.at)
+    return next(other.name for other in methods if (other.read, other.policy, other.at) == same)
 
 
 def _fill_in_geometry(module: ScriptedExplainer, geometry: Geometry) -> None:
@@ -152,4 +174,4 @@ def _fill_in_geometry(module: ScriptedExplainer, geometry: Geometry) -> None:
     module.resize = geometry.sides
     module.interpolation = geometry.interpolation
     module.mean, module.std = list(geometry.mean), list(geometry.std)
-    module.register_buffer("colors", torch.from_numpy(heatmap(np.linspace(0, 1, 256)[None])[0]))
+    module.register_buffer("colors", torch.from_numpy(colors_of("viridis").copy()))

@@ -5,12 +5,9 @@ It therefore keeps to TorchScript's part of Python: typed containers, no default
 over mixed types, errors without formatting tricks.
 """
 
-from typing import Final
-
 import torch
 from torch import Tensor, nn
 
-from ..methods import PROBE
 from .collecting import Readings
 from .entering import at_classes
 from .kernels import Kernels
@@ -19,16 +16,21 @@ from .kernels import Kernels
 class ScriptedNetwork(nn.Module):
     """A network with its way back. The generated subclass adds `forward`, `tail_of`, `walk` and `read`."""
 
-    hand_out: Final[str] = PROBE  # a constant of the class: TorchScript reads no global that is no function
+    # Names of readings: TorchScript reads no global that is no function. `Final` ones it would write in the order
+    # of a hash, another one in each process.
+    hand_out: str
+    arrived: str
     labels: list[str]
     layers: list[str]
     shapes: list[list[int]]  # [C, h, w] of each layer
     starts: list[int]  # the layers on whose cotangent alone all hangs that lies below them
     tails: list[int]  # the layers whose value alone gives the logits
     methods: list[str]
-    gates: list[str]
-    gates_at_image: list[str]  # those whose cotangent the file follows down to the image
-    gate_of: dict[str, str]
+    policies: list[str]
+    alone: list[str]  # the methods that take a pass of their own, read at the image and at the layers
+    ends: list[list[float]]  # the lowest and the highest values of an image's channels, as relevance has it
+    policies_at_image: list[str]  # those whose cotangent the file follows down to the image
+    policy_of: dict[str, str]
     at_of: dict[str, str]  # the place, as people are told it
     first_of: dict[str, int]  # layer methods -> the first layer that they read, and the last
     last_of: dict[str, int]
@@ -39,6 +41,7 @@ class ScriptedNetwork(nn.Module):
     base_of: dict[str, str]  # -> the method of one pass that they repeat
     options_of: dict[str, dict[str, float]]
     room: int  # how many images go through at once where many are to
+    additive: list[str]  # of each call that may add something of its own: is that drawn, or counted?
     rectified: list[str]  # layer methods whose maps are cut below zero when all are read
     size: list[int]
     resize: list[int]  # the shorter side, or height and width to squash to
@@ -66,13 +69,13 @@ class ScriptedNetwork(nn.Module):
         last: int,
         wanted: list[str],
     ) -> tuple[Tensor, dict[str, list[Tensor]], list[Tensor], list[Tensor]]:
-        """Forward, then backward under each gate from the start down to its depth. Generated.
+        """Forward, then backward under each policy from the start down to its depth. Generated.
 
-        depth: gate -> index of the layer to go back to; the number of layers means not at all, -1 the image.
+        depth: policy -> index of the layer to go back to; the number of layers means not at all, -1 the image.
         start: the layer that `asked` is a seed at; the number of layers means the logits. It lies between `first`
         and `last`, for its value must be there.
         Returns the logits, by name of each reader its readings of layers `last` down to `first`, the cotangents at
-        the image in the order of `gates` (empty where the gate did not go so far), and of a layer as the start its
+        the image in the order of `policies` (empty where one did not go so far), and of a layer as the start its
         value and its seed.
         """
         raise NotImplementedError
@@ -125,8 +128,8 @@ class ScriptedNetwork(nn.Module):
     def forward_only(self) -> dict[str, int]:
         """The depth of a walk that goes forward only."""
         depth: dict[str, int] = {}
-        for gate in self.gates:
-            depth[gate] = len(self.layers)
+        for policy in self.policies:
+            depth[policy] = len(self.layers)
         return depth
 
     def check_question(self, x: Tensor, seed: Tensor, methods: list[str]) -> None:

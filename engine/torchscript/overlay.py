@@ -14,11 +14,13 @@ from ..pictures.geometry import Axis, placement
 def overlay(
     photo: Tensor, map: Tensor, strength: float, colors: Tensor, resize: list[int], crop: list[int]
 ) -> Tensor:
-    """Blend a map's colours into the photo where the network saw it; the rest is dimmed and loses its colour.
+    """Lay a map's colours over the photo where the network saw it: evidence is opaque, no evidence transparent.
+    The rest of the photo is dimmed and loses its colour.
 
     photo: uint8 [H, W, 3] RGB. map: [*crop], floating point, as `explain` gives it for one image; its positive
-    part is shown over its maximum, NaN and infinity count as 0. strength: 0 (photo) to 1 (heatmap). colors:
-    uint8 [256, 3] RGB, from no heat to the most. resize, crop: `sides` and `crop` of `Geometry`.
+    part is shown over its maximum, NaN and infinity count as 0. strength: how opaque the strongest evidence is,
+    0 (photo) to 1. colors: uint8 [256, 3] RGB, from no heat to the most. resize, crop: `sides` and `crop` of
+    `Geometry`.
     Returns uint8 [H, W, 3] on the photo's device. Raises ValueError as `check_overlay` does.
     """
     check_overlay(photo, map, strength, crop)
@@ -30,11 +32,13 @@ def overlay(
     heat = sample(heat, top, tall, height)
     levels = (255 * heat).round().to(torch.int32)
     # The table is weighted, not the picture, so that the picture is written once.
-    weighted = colors.to(photo.device).float() * strength
+    opacity = strength * (1 - (1 - torch.linspace(0, 1, 256, device=photo.device)).square())
+    weighted = colors.to(photo.device).float() * opacity.unsqueeze(1)
     blended = weighted.index_select(0, levels.flatten()).view(levels.shape[0], levels.shape[1], 3)
+    kept = (1 - opacity).index_select(0, levels.flatten()).view(levels.shape[0], levels.shape[1], 1)
     under = photo[height[0] : height[1], width[0] : width[1]]
     picture = dimmed(photo)
-    picture[height[0] : height[1], width[0] : width[1]] = blended.add_(under, alpha=1 - strength).round_()
+    picture[height[0] : height[1], width[0] : width[1]] = blended.add_(under * kept).round_()
     return picture
 
 
@@ -54,7 +58,7 @@ def check_overlay(photo: Tensor, map: Tensor, strength: float, crop: list[int]) 
     if found != crop:
         raise ValueError(f"map must be {crop}, the size of this network's input; got {found}")
     if not (strength >= 0 and strength <= 1):  # so that NaN is refused too
-        raise ValueError(f"strength must be between 0 (photo only) and 1 (heatmap only); got {strength}")
+        raise ValueError(f"strength must be between 0 (photo only) and 1; got {strength}")
 
 
 def extent(axis: Axis, crop: int) -> tuple[float, float]:

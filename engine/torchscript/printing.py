@@ -1,7 +1,7 @@
 """The staged program as the text of a module's functions: `forward`, `primals`, `walk`, and what reads the maps.
 
 This is the `walk` of a network of a convolution, a ReLU, a max-pooling and a linear layer, compiled for Grad-CAM
-at `conv` and for the gradient; a test holds it equal to what is printed. There is one layer, 0, and one gate; a
+at `conv` and for the gradient; a test holds it equal to what is printed. There is one layer, 0, and one policy; a
 question goes down to depth 1 (not at all), 0 (the layer) or -1 (the image), and reads layers first..last. It
 starts at 1 (the logits) or at 0, where `asked` is a seed of the layer.
 
@@ -67,13 +67,17 @@ starts at 1 (the logits) or at 0, where `asked` is a seed of the layer.
         return logits, out, [image_gradient], origin
 """
 
+from collections.abc import Iterable, Sequence
+
 from torch import fx
 
 from ..listing.names import (
+    ADDED,
     ASKED,
     DEPTH,
     ENTERED,
     FIRST,
+    INTERCEPTS,
     LAST,
     NAME,
     NOTHING,
@@ -90,24 +94,33 @@ from ..listing.names import (
     image_ct_of,
     path_of,
     read_of,
+    walk_of,
 )
 from ..listing.program import Program, literal
-from ..methods import FINISHES, NO_GATE, PATHS, PROBE, Method
+from ..methods import FINISHES, NO_POLICY, PATHS, PROBE, Method
+from .schedule import Beside
 from .staging import BackwardStage, Entry, Reading, StagedProgram
 from .statements import Calls, block, function, is_read, statements
 from .tails import fine, forward, laid_back, tail
 
 
-def functions(staged: StagedProgram, calls: Calls) -> dict[str, str]:
-    """The text of each function, by name. calls: is filled with the numbers of the convolutions."""
+def functions(staged: StagedProgram, alone: Sequence[StagedProgram], calls: Calls) -> dict[str, str]:
+    """The text of each function, by name. alone: of each policy that goes alone the program. calls: is filled with
+    the numbers of the convolutions."""
     texts = {
         "forward": forward(staged),
         "tail_of": tail(staged, calls),
         "primals": _primals(staged.program),
         "walk": _walk(staged, calls),
     }
+    policies = [policy for program in alone for policy in program.program.cotangents]
+    texts |= {
+        walk_of(policy): _walk(program, calls, walk_of(policy))
+        for policy, program in zip(policies, alone, strict=True)
+    }
+    texts["walk_alone"] = _walk_alone(policies)
     texts |= {"points": _points(), "finished": _finished()}
-    return texts | {"read": _read(staged.methods)}
+    return texts | {"read": _read([*staged.methods, *(m for program in alone for m in program.methods)])}
 
 
 def _primals(program: Program) -> str:
@@ -120,32 +133,33 @@ def _primals(program: Program) -> str:
     return "@torch.jit.export\n" + function(head, lines)
 
 
-def _walk(staged: StagedProgram, calls: Calls) -> str:
-    """The generated `walk`: the forward half, then each gate's stages from the last layer to the image."""
-    program, gates = staged.program, list(staged.program.cotangents)
+def _walk(staged: StagedProgram, calls: Calls, name: str = "walk") -> str:
+    """The generated `walk`: the forward half, then each policy's stages from the last layer to the image."""
+    program, policies = staged.program, list(staged.program.cotangents)
     assert program.seed is not None
     image, seed = program.image.name, program.seed.name
-    lines = [fine(program), *(f'{depth_of(gate)} = {DEPTH}["{gate}"]' for gate in gates)]
+    lines = [fine(program), *(f'{depth_of(policy)} = {DEPTH}["{policy}"]' for policy in policies)]
     # What is not computed is an empty tensor: a name has one type to TorchScript, on every way through the code.
     lines += [f"{NOTHING} = torch.empty(0)", f"{OUT}: dict[str, list[{TENSOR}]] = {{}}"]
     lines += [f"for {NAME} in {WANTED}:", f"    {OUT}[{NAME}] = []"]
     lines += [f"{SUMS}: dict[str, tuple[{TENSOR}, {TENSOR}]] = {{}}", f'{PROBED} = "{PROBE}" in {WANTED}']
     lines += [f"{ORIGIN}: list[{TENSOR}] = []"]
+    lines += [f'{ADDED} = "{INTERCEPTS}" in {WANTED}'] if program.intercepts else []
     for step in staged.forward:
         lines += statements(program, step, calls)
     # Between the halves, for a seed that asks for the top class is known only when the logits are.
     lines.append(f"{seed} = {SELF}.seed_at_logits({program.logits.name}, {ASKED}, {START})")
     # A stage is a block under a condition, and its names are known behind it only if they were bound before it.
     lines += [f"{node.name} = {NOTHING}" for node in staged.handed_on]
-    lines += [f"{image_ct_of(gate)} = {NOTHING}" for gate in gates]
+    lines += [f"{image_ct_of(policy)} = {NOTHING}" for policy in policies]
     for part in staged.backward:
         if isinstance(part, BackwardStage):
             lines += _stage(staged, part, calls)
         else:
             lines += _entry(program, part) if isinstance(part, Entry) else _reading(staged, part)
-    lines.append(f"return {program.logits.name}, {OUT}, [{', '.join(map(image_ct_of, gates))}], {ORIGIN}")
+    lines.append(f"return {program.logits.name}, {OUT}, [{', '.join(map(image_ct_of, policies))}], {ORIGIN}")
     head = (
-        f"walk({SELF}, {image}: {TENSOR}, {ASKED}: {TENSOR}, {DEPTH}: dict[str, int], {START}: int, "
+        f"{name}({SELF}, {image}: {TENSOR}, {ASKED}: {TENSOR}, {DEPTH}: dict[str, int], {START}: int, "
         f"{FIRST}: int, {LAST}: int, {WANTED}: list[str]) "
         f"-> tuple[{TENSOR}, dict[str, list[{TENSOR}]], list[{TENSOR}], list[{TENSOR}]]"
     )
@@ -153,13 +167,25 @@ def _walk(staged: StagedProgram, calls: Calls) -> str:
 
 
 def _stage(staged: StagedProgram, stage: BackwardStage, calls: Calls) -> list[str]:
-    program, gate = staged.program, stage.gate
-    body = [line for step in stage.steps for line in statements(program, step, calls, staged.unread)]
+    program, policy = staged.program, stage.policy
+    body: list[str] = []
+    for step in stage.steps:
+        if isinstance(step, Beside):
+            body += block(ADDED, _added(program, step))
+        else:
+            body += statements(program, step, calls, staged.unread)
     if stage.layer < 0:
-        body.append(f"{image_ct_of(gate)} = {program.image_cotangents[gate].name}")
+        body.append(f"{image_ct_of(policy)} = {program.image_cotangents[policy].name}")
     # A start at a layer has its own seed there; the image is below every start.
     above = f" and {stage.layer} < {START}" if stage.layer >= 0 else ""
-    return block(f"{depth_of(gate)} <= {stage.layer}{above}", body)
+    return block(f"{depth_of(policy)} <= {stage.layer}{above}", body)
+
+
+def _added(program: Program, beside: Beside) -> list[str]:
+    """Statements that hand out what a call adds of its own."""
+    found = beside.intercept
+    given = f'"{found.how}", {found.drawn}, {literal(found.ct)}, {literal(found.value)}, {OUT}'
+    return [*program.lines(beside.nodes), f"{SELF}.readings.intercept({given})"]
 
 
 def _entry(program: Program, entry: Entry) -> list[str]:
@@ -167,13 +193,18 @@ def _entry(program: Program, entry: Entry) -> list[str]:
     reading, layer = entry.reading, program.layers[entry.reading.layer]
     lines = list(program.lines(_within(reading.unfolding, reading.primal)))
     lines += [f"{ORIGIN} = [{reading.primal.name}, {SELF}.readings.source({reading.primal.name}, {ASKED})]"]
-    seed = f"{ORIGIN}[1]"
+    seed, relevance = f"{ORIGIN}[1]", not program.relevances.isdisjoint(entry.cts)
+    seed = f"{seed} * {reading.primal.name}" if relevance else seed
     seed = seed if layer.axes is None else laid_back(seed, layer)
-    lines.append(f"{ENTERED} = {seed if layer.scale is None else f'{seed} / {literal(layer.scale)}'}")
-    for gate, ct in entry.cts.items():
+    scaled = layer.scale is not None and not relevance
+    lines.append(f"{ENTERED} = {f'{seed} / {literal(layer.scale)}' if scaled else seed}")
+    for policy, ct in entry.cts.items():
         # What comes later may be written over it.
-        body = [f"{ct.name} = {ENTERED}.clone()", *program.lines(entry.hoisted[gate])]
-        lines += block(f"{depth_of(gate)} <= {reading.layer}", body)
+        body = [f"{ct.name} = {ENTERED}.clone()"]
+        for beside in entry.beside[policy]:
+            body += block(ADDED, _added(program, beside))
+        body += program.lines(entry.hoisted[policy])
+        lines += block(f"{depth_of(policy)} <= {reading.layer}", body)
     return block(f"{START} == {reading.layer}", lines)
 
 
@@ -187,7 +218,7 @@ def _reading(staged: StagedProgram, reading: Reading) -> list[str]:
         summed = f"{reading.layer + 1} <= {LAST}" if folded.same_sums_as_next_layer else False
         weighed = _collected(staged, reading, folded.value, folded.cts, f"{literal(folded.shift)}, {summed}")
         # A probe, and a method that is no weighted sum, want the layer itself.
-        others = [PROBE, *(m.name for m in staged.methods if not m.at.at_image and m.weigh is None)]
+        others = [PROBE, *(m.name for m in staged.methods if m.at.has_layers and m.weigh is None)]
         lines = [*block(" or ".join(f'"{name}" in {WANTED}' for name in others), lines), *block("", weighed)]
     return block(is_read(reading.layer), lines)
 
@@ -197,15 +228,15 @@ def _collected(
 ) -> list[str]:
     """Statements that compute what a layer's reading takes and no stage has computed, and that read."""
     program = staged.program
-    # The primal is given back once for all gates, a cotangent only where its gate has come so far.
+    # The primal is given back once for all policies, a cotangent only where its policy has come so far.
     lines = list(program.lines(_within(reading.unfolding, primal)))
-    if any(method.gate == NO_GATE for method in staged.methods):
+    if any(method.policy == NO_POLICY for method in staged.methods):
         lines.append(f"{SELF}.readings.values({WANTED}, {primal.name}, {OUT})")
-    for gate, ct in cts.items():
-        own = [node for node in reading.unfolding if node.meta["gate"] == gate]
+    for policy, ct in cts.items():
+        own = [node for node in reading.unfolding if node.meta["policy"] == policy]
         given = f"{WANTED}, {primal.name}, {ct.name}, {shift_and_summed}, {SUMS}, {OUT}"
-        call = f'{SELF}.readings.collect("{gate}", {given})'
-        asked = f"{f'{PROBED} and ' if gate in staged.unread else ''}{depth_of(gate)} <= {reading.layer}"
+        call = f'{SELF}.readings.collect("{policy}", {given})'
+        asked = f"{f'{PROBED} and ' if policy in staged.unread else ''}{depth_of(policy)} <= {reading.layer}"
         lines += block(asked, [*program.lines(_within(own, ct)), call])
     return lines
 
@@ -217,6 +248,18 @@ def _within(nodes: list[fx.Node], goal: fx.Node) -> list[fx.Node]:
         if node in found:
             found.update(node.all_input_nodes)
     return [node for node in nodes if node in found]
+
+
+def _walk_alone(policies: Iterable[str]) -> str:
+    """Which walk is that of a policy."""
+    given = ", ".join(("image", ASKED, DEPTH, START, FIRST, LAST, WANTED))
+    lines = [f'if policy == "{policy}":\n        return {SELF}.{walk_of(policy)}({given})' for policy in policies]
+    head = (
+        f"walk_alone({SELF}, policy: str, image: {TENSOR}, {ASKED}: {TENSOR}, {DEPTH}: dict[str, int], "
+        f"{START}: int, {FIRST}: int, {LAST}: int, {WANTED}: list[str]) "
+        f"-> tuple[{TENSOR}, dict[str, list[{TENSOR}]], list[{TENSOR}], list[{TENSOR}]]"
+    )
+    return function(head, [*lines, "raise ValueError(policy)"])
 
 
 def _points() -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import Tensor, fx
 
-from ..listing.program import aten
+from ..listing.program import Intercept, aten
 from ..rules import kinds
 from ..rules.pages import ops_of
 
@@ -38,8 +38,8 @@ OVER: dict[Any, str] = {
 }
 CLAMPS = ops_of(kinds.RECTIFIER) - {aten.threshold}  # which may write any number below its end
 
-FORWARD = ""  # in the place of a gate: a segment of the forward half, by its number
-Stage = tuple[str, int] | None  # (gate, layer), -1 for the image; None is the forward half of a walk
+FORWARD = ""  # in the place of a policy: a segment of the forward half, by its number
+Stage = tuple[str, int] | None  # (policy, layer), -1 for the image; None is the forward half of a walk
 
 
 @dataclass(eq=False)
@@ -71,23 +71,44 @@ class Step:
         return [source for source in found if source not in self.nodes]
 
 
+@dataclass(frozen=True, eq=False)
+class Beside:
+    """What is computed beside a stage's steps where it is asked for: an intercept, by calls of its own."""
+
+    stage: Stage
+    intercept: Intercept
+    nodes: list[fx.Node]
+
+    @property
+    def inputs(self) -> list[fx.Node]:
+        """What it reads of the stages' values."""
+        own = {*self.nodes}
+        found = [source for node in self.nodes for source in node.all_input_nodes if source not in own]
+        return [*found, *({self.intercept.ct, self.intercept.value} - own)]
+
+
+Item = Step | Beside | int  # an int is a layer, which is read there
+
+
 def plan(
-    order: Iterable[tuple[Stage, fx.Node] | int], wanted: Mapping[int, Iterable[fx.Node]], kept: Iterable[fx.Node]
-) -> list[Step | int]:
+    order: Iterable[tuple[Stage, fx.Node] | Beside | int],
+    wanted: Mapping[int, Iterable[fx.Node]],
+    kept: Iterable[fx.Node],
+) -> list[Item]:
     """Steps, and the layers that are read between them.
 
-    order: calls with their stages, and the layers that are read between them. wanted: the values that the reading
-    of a layer takes. kept: values that are handed out in the end.
+    order: calls with their stages, and what is read between them. wanted: the values that the reading of a layer
+    takes. kept: values that are handed out in the end.
     """
-    steps: list[Step | int] = [what if isinstance(what, int) else Step([what[1]], what[0]) for what in order]
+    steps: list[Item] = [Step([what[1]], what[0]) if isinstance(what, tuple) else what for what in order]
     # First what goes together, for a value that a kernel never makes can't be written over.
     kept = set(kept)
-    _fuse(steps, wanted, kept)
+    _fuse(steps, wanted, kept | {node for step in steps if isinstance(step, Beside) for node in step.inputs})
     _write_over(steps, wanted, kept)
     return steps
 
 
-def _fuse(order: list[Step | int], wanted: Mapping[int, Iterable[fx.Node]], kept: set[fx.Node]) -> None:
+def _fuse(order: list[Item], wanted: Mapping[int, Iterable[fx.Node]], kept: set[fx.Node]) -> None:
     """Let convolutions take along what follows them: conv, conv + sum, conv + clamp, conv + sum + clamp."""
     readers = defaultdict[fx.Node, set[int]](set)  # by the reading of which layers
     for index, nodes in wanted.items():
@@ -132,7 +153,7 @@ def _follower(step: Step, step_of: dict[fx.Node, Step], kept: set[fx.Node]) -> S
     return None
 
 
-def _write_over(order: list[Step | int], wanted: Mapping[int, Iterable[fx.Node]], kept: set[fx.Node]) -> None:
+def _write_over(order: list[Item], wanted: Mapping[int, Iterable[fx.Node]], kept: set[fx.Node]) -> None:
     """Find for each step an argument that no step reads after it, nor what shares its memory.
 
     What shares memory is one set, found by its root as in a union-find: a view of a view of x has the root x. An
@@ -153,7 +174,7 @@ def _write_over(order: list[Step | int], wanted: Mapping[int, Iterable[fx.Node]]
     last = dict[fx.Node, int]()
     read_at = defaultdict[fx.Node, dict[int, int]](dict)  # layer -> the position of its reading
     for position, step in enumerate(order):
-        if isinstance(step, Step):
+        if not isinstance(step, int):
             last |= {root(node): position for node in step.inputs}
         else:
             for node in wanted[step]:

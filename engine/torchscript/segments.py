@@ -8,7 +8,7 @@ from torch import Tensor, fx
 from ..errors import ProgramError
 from ..listing.axes import way_back
 from ..listing.program import Layer, Program
-from .schedule import FORWARD, Stage, Step, plan
+from .schedule import FORWARD, Beside, Item, Stage, Step, plan
 
 OF_BATCH = -1  # in the place of a segment's number: what no image goes into
 
@@ -42,7 +42,7 @@ def segments_of(program: Program) -> tuple[list[Step], list[Segment], list[fx.No
         sources = [source for source in node.all_input_nodes if not is_size(source)]
         found = [0 if s is program.image else behind.get(s, segment_of.get(s, OF_BATCH)) for s in sources]
         segment_of[node] = max(found, default=OF_BATCH)
-    order: list[tuple[Stage, fx.Node] | int] = [
+    order: list[tuple[Stage, fx.Node] | Beside | int] = [
         ((FORWARD, index), node)
         for index in range(OF_BATCH, len(cuts))
         for node in nodes
@@ -81,7 +81,7 @@ def behind_value(value: fx.Node, steps: Iterable[Step]) -> list[fx.Node]:
     return step.nodes[step.nodes.index(value) + 1 :] if step else []
 
 
-def handed_on(order: list[Step | int], read: set[fx.Node]) -> Iterator[fx.Node]:
+def handed_on(order: list[Item], read: set[fx.Node]) -> Iterator[fx.Node]:
     """The values of stages that are read outside of them, by another stage or by a layer's reading.
 
     A stage is a block under a condition. TorchScript knows after a block only what was bound before it too.

@@ -1,7 +1,7 @@
 """The program in stages: what a walk carries out, in which order, and what of it only some questions want.
 
 All that lies below a layer of the trunk hangs on that layer's cotangent alone, so the backward half is cut where a
-layer's cotangent is complete. A question goes down under each gate as far as it has to, and no further:
+layer's cotangent is complete. A question goes down under each policy as far as it has to, and no further:
 
     forward                        the forward half, always
     guided, 2                      the way back from the logits to layer 2
@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from torch import fx
 
 from ..listing.layers import trunk_nodes
-from ..listing.program import Layer, Program
-from ..methods import Method, with_factors
-from .schedule import Stage, Step, plan
+from ..listing.program import Intercept, Layer, Program
+from ..methods import Method, one_pass_methods
+from .schedule import Beside, Item, Stage, Step, plan
 from .segments import Segment, behind_value, handed_on, is_size, segments_of
 
 
@@ -44,7 +44,7 @@ class Folded:
 
     value: fx.Node  # v
     shift: fx.Node  # t
-    cts: dict[str, fx.Node]  # gate -> the cotangent of v
+    cts: dict[str, fx.Node]  # policy -> the cotangent of v
     same_sums_as_next_layer: bool
 
 
@@ -58,7 +58,7 @@ class Reading:
 
     layer: int
     primal: fx.Node
-    cts: dict[str, fx.Node]  # gate -> cotangent
+    cts: dict[str, fx.Node]  # policy -> cotangent
     unfolding: list[fx.Node]
     folded: Folded | None
 
@@ -72,21 +72,23 @@ class Reading:
 class Entry:
     """Where a question may start, at a layer of the trunk: its seed takes the place of the layer's cotangents.
 
-    hoisted: gate -> the calls behind the cotangent that a kernel does along with what makes it.
+    hoisted: policy -> the calls behind the cotangent that a kernel does along with what makes it.
+    beside: policy -> what the layer's own call adds, where its cotangent is the seed.
     """
 
     reading: "Reading"
-    cts: dict[str, fx.Node]  # gate -> as the listing holds it
+    cts: dict[str, fx.Node]  # policy -> as the listing holds it
     hoisted: dict[str, list[fx.Node]]
+    beside: dict[str, list[Beside]]
 
 
 @dataclass(frozen=True, eq=False)
 class BackwardStage:
-    """The steps by which one gate comes to the cotangent of a layer, from the layer above it; -1 is the image."""
+    """The steps by which a policy comes to the cotangent of a layer, from the layer above it; -1 is the image."""
 
-    gate: str
+    policy: str
     layer: int
-    steps: list[Step]
+    steps: list[Step | Beside]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +103,17 @@ class StagedProgram:
     forward: list[Step]  # the forward half of a walk
     backward: list[BackwardStage | Entry | Reading]
     handed_on: list[fx.Node]  # values of stages that are read outside of them: to be bound before
-    unread: set[str]  # gates whose cotangents no method reads at a layer, but a probe does
+    unread: set[str]  # policies whose cotangents no method reads at a layer, but a probe does
+
+
+def stages(program: Program, methods: Sequence[Method]) -> tuple[StagedProgram, list[StagedProgram]]:
+    """What is walked together, and what is for each policy that goes alone. Raises as `stage` does."""
+    taken = one_pass_methods(methods)
+    alone = list(dict.fromkeys(method.policy for method in taken if method.alone))
+    together = [policy for policy in program.cotangents if policy not in alone]
+    return stage(program.only(together), [method for method in taken if not method.alone]), [
+        stage(program.only([one]), [method for method in taken if method.policy == one]) for one in alone
+    ]
 
 
 def stage(program: Program, methods: Sequence[Method]) -> StagedProgram:
@@ -110,7 +122,7 @@ def stage(program: Program, methods: Sequence[Method]) -> StagedProgram:
     Raises ProgramError where a call with several values is read in another stage: there is no one value to bind.
     """
     of_batch, segments, between = segments_of(program)
-    one_pass = [method for method in with_factors(methods) if not method.path]
+    one_pass = one_pass_methods(methods)
     readings = [_reading(program, index) for index in range(len(program.layers))]
     wanted = {reading.layer: reading.wanted for reading in readings}
     order = plan(_order(program), wanted, [program.logits, *program.image_cotangents.values()])
@@ -123,7 +135,12 @@ def stage(program: Program, methods: Sequence[Method]) -> StagedProgram:
                 backward.append(_entry(program, readings[place], order))
             backward.append(readings[place])
         elif place is not None:
-            backward.append(BackwardStage(*place, [step for step in group if isinstance(step, Step)]))
+            backward.append(BackwardStage(*place, [item for item in group if not isinstance(item, int)]))
+    # What comes to the image may be what came to a layer already, and takes no step of its own.
+    to_image = {(part.policy, part.layer) for part in backward if isinstance(part, BackwardStage)}
+    there = {p: ct for p, ct in program.image_cotangents.items() if (p, -1) not in to_image}
+    backward += [BackwardStage(policy, -1, []) for policy in there]
+    read = {node for nodes in wanted.values() for node in nodes} | {*there.values()}
     return StagedProgram(
         program,
         one_pass,
@@ -132,48 +149,71 @@ def stage(program: Program, methods: Sequence[Method]) -> StagedProgram:
         between,
         [step for step in order if isinstance(step, Step) and step.stage is None],
         backward,
-        list(handed_on(order, {node for nodes in wanted.values() for node in nodes})),
-        {*program.cotangents} - {method.gate for method in one_pass if not method.at.at_image},
+        list(handed_on(order, read)),
+        {*program.cotangents} - {method.policy for method in one_pass if method.at.has_layers},
     )
 
 
-def _entry(program: Program, reading: Reading, order: Iterable[Step | int]) -> Entry:
-    cts = {gate: _before_unfolding(cotangents[reading.layer]) for gate, cotangents in program.cotangents.items()}
+def _entry(program: Program, reading: Reading, order: Iterable[Item]) -> Entry:
+    cts = {
+        policy: _before_unfolding(cotangents[reading.layer]) for policy, cotangents in program.cotangents.items()
+    }
     steps = [step for step in order if isinstance(step, Step)]
-    hoisted = {gate: behind_value(ct, steps) for gate, ct in cts.items()}
-    return Entry(reading, cts, hoisted)
+    hoisted = {policy: behind_value(ct, steps) for policy, ct in cts.items()}
+    apart = [item for item in order if isinstance(item, Beside)]
+    beside = {policy: [item for item in apart if item.intercept.ct is ct] for policy, ct in cts.items()}
+    return Entry(reading, cts, hoisted, beside)
 
 
-def _place(step: Step | int) -> Stage | int:
-    return step.stage if isinstance(step, Step) else step
+def _place(item: Item) -> Stage | int:
+    return item if isinstance(item, int) else item.stage
 
 
-def _order(program: Program) -> Iterator[tuple[Stage, fx.Node] | int]:
-    """Calls with their stages, and the layers that are read between them, in the order in which that happens."""
+def _order(program: Program) -> Iterator[tuple[Stage, fx.Node] | Beside | int]:
+    """Calls with their stages, and what is read between them, in the order in which that happens."""
     forward = {*program.needed([program.logits]), *filter(is_size, program.graph.nodes)}
     stages = _stages(program, forward)
     yield from ((None, node) for node in program.graph.nodes if node in forward and node.op == "call_function")
-    # From the last layer down: a layer is read when all gates have come to it, and before any goes on.
-    for index in range(len(program.layers) - 1, -1, -1):
-        for gate in program.cotangents:
-            yield from (((gate, index), node) for node in stages.get((gate, index), []))
-        yield index
-    for gate in program.image_cotangents:
-        yield from (((gate, -1), node) for node in stages.get((gate, -1), []))
+    # From the last layer down: a layer is read when all policies have come to it, and before any goes on.
+    beside = _beside(program)
+    for index in range(len(program.layers) - 1, -2, -1):
+        for policy in program.cotangents if index >= 0 else program.image_cotangents:
+            stage = policy, index
+            # Nobody computes the seed: what it comes to is the first of all.
+            yield from (Beside(stage, *found) for found in beside.pop((policy, program.seed), []))
+            for node in stages.get(stage, []):
+                yield stage, node
+                yield from (Beside(stage, *found) for found in beside.pop((policy, node), []))
+        if index >= 0:
+            yield index
+    assert not beside, f"no stage comes by {list(beside)}"
+
+
+def _beside(program: Program) -> dict[tuple[str, fx.Node | None], list[tuple[Intercept, list[fx.Node]]]]:
+    """(policy, cotangent) -> the intercepts that it comes to, with the calls that compute them."""
+    found: dict[tuple[str, fx.Node | None], list[tuple[Intercept, list[fx.Node]]]] = {}
+    for policy, intercepts in program.intercepts.items():
+        own: dict[int, list[fx.Node]] = {}
+        for node in program.graph.nodes:
+            if node.meta.get("policy") == policy and "intercept" in node.meta:
+                own.setdefault(node.meta["intercept"], []).append(node)
+        for index, intercept in enumerate(intercepts):
+            found.setdefault((policy, intercept.ct), []).append((intercept, own.get(index, [])))
+    return found
 
 
 def _stages(program: Program, forward: set[fx.Node]) -> dict[tuple[str, int], list[fx.Node]]:
-    """(gate, layer) -> the nodes whose first use is on the way to that layer's cotangent; -1 is the image.
+    """(policy, layer) -> the nodes whose first use is on the way to that layer's cotangent; -1 is the image.
 
-    A value that several stages of a gate use belongs to the first that runs: whoever goes deeper has passed it.
-    Each gate records calls of its own, so that what gates have in common lies in the forward half.
+    A value that several stages of a policy use belongs to the first that runs: whoever goes deeper has passed it.
+    Each policy records calls of its own, so that what policies have in common lies in the forward half.
     """
     position = {node: index for index, node in enumerate(program.graph.nodes)}
     stages: dict[tuple[str, int], list[fx.Node]] = {}
     seen = set(forward)
-    for gate, cotangents in program.cotangents.items():
+    for policy, cotangents in program.cotangents.items():
         goals = list(enumerate(map(_before_unfolding, cotangents)))[::-1]
-        goals += [(-1, program.image_cotangents[gate])] if gate in program.image_cotangents else []
+        goals += [(-1, program.image_cotangents[policy])] if policy in program.image_cotangents else []
         for index, goal in goals:
             found, pending = list[fx.Node](), [goal]
             while pending:
@@ -182,21 +222,21 @@ def _stages(program: Program, forward: set[fx.Node]) -> dict[tuple[str, int], li
                     seen.add(node)
                     found.append(node)
                     pending.extend(node.all_input_nodes)
-            stages[gate, index] = sorted(found, key=position.__getitem__)
+            stages[policy, index] = sorted(found, key=position.__getitem__)
     return stages
 
 
 def _reading(program: Program, index: int) -> Reading:
     """What is read at a layer, and how it is given back where the listing holds something else."""
     layer, primal = program.layers[index], program.primals[index]
-    cts = {gate: cotangents[index] for gate, cotangents in program.cotangents.items()}
+    cts = {policy: cotangents[index] for policy, cotangents in program.cotangents.items()}
     unfolding = [node for node in program.graph.nodes if node.meta.get("restores") == index]
     folded = None
-    if layer.scale is not None and layer.axes is None:
+    if layer.scale is not None and layer.axes is None and program.relevances.isdisjoint(cts):
         difference = primal.all_input_nodes[0]  # of the primal (v - t) / s
         value, shift = difference.args
         assert isinstance(value, fx.Node) and isinstance(shift, fx.Node)
-        of_value = {gate: ct.all_input_nodes[0] for gate, ct in cts.items()}  # of the cotangent ct_v * s
+        of_value = {policy: ct.all_input_nodes[0] for policy, ct in cts.items()}  # of the cotangent ct_v * s
         next_layer = program.layers[index + 1] if index + 1 < len(program.layers) else None
         folded = Folded(value, shift, of_value, next_layer is not None and _is_value_of(next_layer, layer))
     return Reading(index, primal, cts, unfolding, folded)

@@ -24,7 +24,8 @@ class StartingAnywhere(ScriptedExplainer):
         """What made a layer take its values, in the place of a logit: `explain`, started at a layer.
 
         seed: shaped like the layer's value, [N, C, h, w]: a unit's one-hot, a channel, a direction at each place.
-        method: of the image, or of a layer, which is read at layer `at`, no later than the start; -1 is the start.
+        method: of the image, or of a layer, which is read at layer `at`, no later than the start; -1 is the start,
+        or the image for a method that is read throughout.
         """
         start = self.layer_at(layer)
         wanted = self.shapes[start].copy()
@@ -69,6 +70,12 @@ class StartingAnywhere(ScriptedExplainer):
                 f"layer {start}, {self.layers[start]}, lies beside other paths, and nothing starts there: ask at "
                 'a layer that all paths pass, as those of layers="trunk" are'
             )
+        if method in self.alone:
+            place = self.layer_or_image(method, at)
+            if place > start:
+                raise ValueError(f"layer {place} lies above the start, layer {start}: its values don't lead there")
+            _, map, origin = self.ask_alone(x, asked, method, start, place)
+            return map, origin
         if method not in self.reader_of:
             _, maps, origin = self.ask_from(x, asked, [method], start, start, start)
             return maps[0], origin

@@ -33,14 +33,14 @@ def statements(program: Program, step: Step, calls: Calls, unread: Container[str
             relu = self.kernels.conv(x, ..., Epilogue(None, False, 0.0, None))
             conv = nothing
 
-    Both branches bind the same names, as TorchScript wants. unread: gates whose cotangents no method reads at a
+    Both branches bind the same names, as TorchScript wants. unread: policies whose cotangents no method reads at a
     layer, but a probe does.
     """
 
     def guarded(layers: set[int], value: fx.Node, free: list[str], careful: list[str]) -> list[str]:
         """`free`, but `careful` where one of the layers is read, whose reading takes `value`."""
         read = " or ".join(is_read(index) for index in sorted(layers))
-        read = f"{PROBED} and ({read})" if value.meta.get("gate") in unread else read
+        read = f"{PROBED} and ({read})" if value.meta.get("policy") in unread else read
         return [*block(read, careful), *block("", free)] if layers else free
 
     lines = in_place_form(program, step, calls)

@@ -13,7 +13,7 @@ from engine.errors import ArtifactError
 from engine.files.artifact import Explainer, load, save
 from engine.files.compiling import compile_model
 from engine.files.manifest import read_manifest
-from engine.methods import METHODS
+from engine.methods import METHODS, Place
 from engine.pictures.geometry import Geometry
 from engine.trust.certificate import AT_IMAGE, AT_LAYER, certify
 from engine.trust.many_passes import JOINED
@@ -66,7 +66,8 @@ def test_shapes_are_those_of_the_contract(explainer: Explainer, question: tuple[
     layers = len(explainer.layers)
     assert explainer.forward(x).shape == (2, 6)
     for method in explainer.one_pass_methods:
-        signed = method in ("gradient", "input_x_gradient", "deconvnet", "guided_backprop", "guided_grad_cam")
+        row = METHODS[method]
+        signed = method == "guided_grad_cam" or (row.at.at_image and row.signed)
         assert explainer.explain(x, seed, method).shape == ((2, 3, 16, 16) if signed else (2, 16, 16)), method
     assert explainer.sweep(x, seed, "grad_cam").shape == (2, layers, 16, 16)
     assert explainer.sweep(x, seed, "guided_grad_cam").shape == (2, layers, 3, 16, 16)
@@ -89,7 +90,7 @@ def test_a_sweep_is_explain_at_each_layer(explainer: Explainer, question: tuple[
 def test_a_survey_is_each_method_alone(explainer: Explainer, question: tuple[Tensor, Tensor]) -> None:
     for name, answer in explainer.survey(*question, explainer.one_pass_methods).items():
         at = next(entry["at"] for entry in explainer.manifest["methods"] if entry["name"] == name)
-        alone = explainer.sweep(*question, name) if at != "image" else explainer.explain(*question, name)
+        alone = explainer.sweep(*question, name) if not Place(at).at_image else explainer.explain(*question, name)
         torch.testing.assert_close(answer, alone, rtol=1e-6, atol=1e-7)
 
 
@@ -136,9 +137,9 @@ def test_the_manifest_tells_the_model(path: Path) -> None:
     manifest = read_manifest(path)
     assert manifest["geometry"] == GEOMETRY.as_dict()
     assert {"convlens", "torch", "made", "model", "coverage"} <= set(manifest)
-    assert set(manifest["certificate"]["gates"]) == {"gradient", "deconvnet", "guided"}
+    assert set(manifest["certificate"]["policies"]) == {"gradient", "deconvnet", "guided", "lrp_epsilon_plus"}
     assert set(manifest["certificate"]["methods"]) == {method["name"] for method in manifest["methods"]}
-    for deviations in (manifest["certificate"]["gates"], manifest["certificate"]["methods"]):
+    for deviations in (manifest["certificate"]["policies"], manifest["certificate"]["methods"]):
         assert max(deviations.values()) <= manifest["certificate"]["bound"] == 1e-5
     assert manifest["certificate"]["original"]["gradient"] <= 1e-5
 
@@ -192,7 +193,7 @@ def test_the_certificate_finds_each_layer_s_own_cotangent() -> None:
 def test_the_certificate_knows_every_method() -> None:
     one_pass = {name: method for name, method in METHODS.items() if not method.path}
     assert set(AT_IMAGE) == {name for name, method in one_pass.items() if method.at == "image"}
-    assert set(AT_LAYER) == {name for name, method in one_pass.items() if method.at != "image"}
+    assert set(AT_LAYER) == {name for name, method in one_pass.items() if not method.at.at_image}
     assert {method.finish for method in METHODS.values() if method.of} == {*JOINED}
 
 
@@ -225,7 +226,7 @@ def test_specialisation_drops_what_is_not_asked(question: tuple[Tensor, Tensor])
     torch.manual_seed(0)
     module = Net().eval()
     only = compile_model(module, question[0], layers=["add"], methods=["grad_cam"])
-    assert (only.layers, only.methods, only.gates) == (["add"], ["grad_cam"], ["gradient"])
+    assert (only.layers, only.methods, only.policies) == (["add"], ["grad_cam"], ["gradient"])
     everything = compile_model(module, question[0])
     torch.testing.assert_close(
         only.explain(*question, "grad_cam"), everything.explain(*question, "grad_cam", "add")
@@ -295,7 +296,7 @@ def test_threads_share_one_explainer(explainer: Explainer, question: tuple[Tenso
         (lambda e, x, s: e.sweep(x, s, "saliency"), "saliency explains the image and has no layers"),
         (
             lambda e, x, s: e.probe(x, s, "relu"),
-            "no gate is called 'relu'; this file has gradient, deconvnet, guided",
+            "no policy is called 'relu'; this file has gradient, deconvnet, guided",
         ),
         (
             lambda e, x, s: e.explain(x[:, :, :8], s, "gradient"),

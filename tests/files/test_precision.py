@@ -109,11 +109,11 @@ def test_one_method_at_one_layer_goes_no_deeper() -> None:
 
 
 def test_a_file_for_one_layer_is_certified_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """No gate reaches the image; the method is measured at its layer, and the file says so."""
+    """No policy reaches the image; the method is measured at its layer, and the file says so."""
     compiled = compile_model(Net().eval(), torch.zeros(1, 3, 20, 16), ["second"], ["grad_cam"])
     save(compiled, tmp_path / "one.pt")
     certificate = load(tmp_path / "one.pt").manifest["certificate"]
-    assert certificate["gates"] == {}
+    assert certificate["policies"] == {}
     assert list(certificate["methods"]) == ["grad_cam"]
     assert certificate["methods"]["grad_cam"] < 1e-5
     assert main(["check", str(tmp_path / "one.pt")]) == 0

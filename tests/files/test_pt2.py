@@ -306,7 +306,7 @@ def test_a_pt2_file_says_what_it_is(explainer: Explainer, tmp_path: Path) -> Non
     manifest = json.loads(extra["manifest.json"])
     assert (manifest["format"], manifest["method"], manifest["layer"]) == ("pt2", "grad_cam", "stem.0")
     assert manifest["certificate"]["pt2"] <= 1e-6
-    assert manifest["certificate"]["gates"] == explainer.manifest["certificate"]["gates"]
+    assert manifest["certificate"]["policies"] == explainer.manifest["certificate"]["policies"]
     assert len(extra["labels.txt"].splitlines()) == 5
     assert str(Path(__file__).parents[2]).encode() not in (tmp_path / "net.pt2").read_bytes()
     assert [file.name for file in tmp_path.iterdir()] == ["net.pt2"]

@@ -10,16 +10,17 @@ from torch import Tensor, nn
 
 from engine import Explainer, compile_model, load, save
 from engine.listing.names import reserved
-from engine.rules.policies import GATES
+from engine.rules.policies import POLICIES
 from engine.torchscript.answers import ScriptedExplainer
 from engine.trust.certificate import certify
-from tests.oracle import at_image, deviation
+from tests.oracle import GATED, at_image, deviation
 
 # Module paths that are written like what is reserved, like what a compiled program calls its own values, and like
 # what TorchScript keeps for itself where it prints a program.
 PATHS = {
-    "locals": sorted(reserved(GATES) - {*dir(builtins)} | {"float", "list", "print", "lambda"}),
-    "the image's cotangents": [f"image.{gate}" for gate in GATES] + [f"image_{gate}" for gate in GATES],
+    "locals": sorted(reserved(POLICIES) - {*dir(builtins)} | {"float", "list", "print", "lambda"}),
+    "the image's cotangents": [f"image.{policy}" for policy in POLICIES]
+    + [f"image_{policy}" for policy in POLICIES],
     "values": [
         "image",
         "seed",
@@ -85,9 +86,9 @@ def test_a_module_may_be_called_like_anything_in_generated_code(kind: str, tmp_p
 def exact(explainer: Explainer, net: nn.Module) -> bool:
     """At the image by autograd through the network, at each layer by autograd through the file."""
     x, seed = torch.randn(2, 3, 4, 4, dtype=torch.float64), torch.randn(2, 5, dtype=torch.float64)
-    for gate in explainer.gates:
-        logits, wanted, _ = at_image(net, x, seed, gate)
-        found, *_, ct = explainer.probe(x, seed, gate)
+    for policy in GATED:  # of relevance the certificate below holds the walk
+        logits, wanted, _ = at_image(net, x, seed, policy)
+        found, *_, ct = explainer.probe(x, seed, policy)
         assert wanted.any()
         assert deviation(found, logits) < 1e-12
         assert deviation(ct, wanted) < 1e-12

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from engine import Explainer, compile_model
 from engine.methods.paths import noisy_copies
+from engine.pictures.boxes import boxes_on_photo
 from engine.run.watched import watched
 from tests.oracle import deviation
 from tests.whole.test_reference import SEED, Small, X
@@ -183,7 +185,7 @@ def test_what_a_question_raises_is_raised_where_it_was_asked() -> None:
 def test_how_far_it_is_from_complete_comes_with_the_answer(small: Explainer) -> None:
     found = small.ask(X, 0, "integrated_gradients", options={"steps": 50})
     assert found.completeness is not None and float(found.completeness) == pytest.approx(0.18 / 54)
-    assert "they make up what the score gained since the baseline but for 0.3%" in found.told()
+    assert "all parts make up what the score gained since the baseline but for 0.3%" in found.told()
     assert "from 50 passes at most" in found.told()[1]
     assert small.ask(X, 0, "smooth_grad").completeness is None
 
@@ -229,3 +231,34 @@ def test_a_notebook_is_shown_no_markup_of_a_label(asked: tuple[Explainer, Tensor
         assert "<b>" not in shown and "a &lt;b&gt;" in shown
         assert ("<img" in shown) == (answer.photo is not None or answer.values.ndim == 4)
     assert "a <b>" in repr(explainer.ask(x, 0, "grad_cam"))
+
+
+def test_boxes_are_those_of_the_map_that_is_answered(asked: tuple[Explainer, Tensor]) -> None:
+    explainer, x = asked
+    photo = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    answer = explainer.ask(photo, 1, "hires_cam", 1, contrast="f")
+    for several in (False, True):
+        boxes = explainer.boxes(photo, 1, "hires_cam", 1, 0.4, "f", several)
+        assert boxes and boxes == answer.boxes(0.4, several)
+        heat = answer.values[0].numpy()
+        window = explainer.geometry.window(30, 40)
+        assert boxes == boxes_on_photo(heat, window, (30, 40), 0.4, several, "c rather than f")
+    every = explainer.ask(photo, 1, "hires_cam", "all")
+    assert every.boxes(layer=1) == explainer.boxes(photo, 1, "hires_cam", 1)
+    batch = explainer.ask(x, method="grad_cam")
+    assert [box.label for box in batch.boxes(photo=photo, image=1)] in ([], [batch.asked[1]])
+    with pytest.raises(ValueError, match="boxes are in a photo's pixels"):
+        batch.boxes()
+    with pytest.raises(ValueError, match="give the photo"):
+        explainer.boxes(x)
+    with pytest.raises(ValueError, match="boxes are of one layer"):
+        explainer.boxes(photo, layer="all")
+    with pytest.raises(ValueError, match="gradient has a value for each channel"):
+        explainer.boxes(photo, method="gradient")
+
+
+def test_a_map_of_nothing_has_no_box(asked: tuple[Explainer, Tensor]) -> None:
+    explainer, _ = asked
+    photo = np.zeros((30, 40, 3), np.uint8)
+    answer = explainer.ask(photo, 1, "grad_cam")
+    assert replace(answer, values=torch.zeros_like(answer.values)).boxes() == []

@@ -267,8 +267,8 @@ def test_both_kernels_give_the_same_answers(images: int) -> None:
         wanted = explainer.module.survey(x, seed, explainer.one_pass_methods)
         cases: list[tuple[Tensor, Tensor]] = list(zip(answers.values(), wanted, strict=True))
         cases.append((explainer.forward(x), explainer.module.forward(x)))
-        for gate in explainer.gates:
-            ours, theirs = explainer.probe(x, seed, gate), explainer.module.probe(x, seed, gate)
+        for policy in explainer.policies:
+            ours, theirs = explainer.probe(x, seed, policy), explainer.module.probe(x, seed, policy)
             cases += zip([*ours[1], *ours[2], ours[3]], [*theirs[1], *theirs[2], theirs[3]], strict=True)
     for found, expected in cases:
         assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()

@@ -1,4 +1,4 @@
-"""What a listing spares: values that are written over, and gates that convolutions take along."""
+"""What a listing spares: values that are written over, and policies that convolutions take along."""
 
 from collections import Counter
 
@@ -75,7 +75,7 @@ def test_what_is_read_was_not_written_over(explainer: Explainer, question: tuple
 def test_convolutions_take_gates_along_that_no_method_reads(
     explainer: Explainer, question: tuple[Tensor, Tensor]
 ) -> None:
-    """No method reads a guided cotangent at a layer; only a probe wants it before the gate as well."""
+    """No method reads a guided cotangent at a layer; only a probe wants it before the policy as well."""
     without = counted(explainer, *question, ["grad_cam"], None)
     guided = counted(explainer, *question, ["grad_cam", "guided_backprop"], None)
     # ReLU is in place behind a convolution; the one at the last layer is behind a division.

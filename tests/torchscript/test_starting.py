@@ -9,7 +9,7 @@ from engine.trust.reference import start_reference
 from tests.oracle import deviation, randomise
 from tests.whole.test_reference import SEED, Small, X
 
-GATES = {"gradient": "gradient", "deconvnet": "deconvnet", "guided": "guided_backprop"}
+POLICIES = {"gradient": "gradient", "deconvnet": "deconvnet", "guided": "guided_backprop"}
 
 
 class Windows(nn.Module):
@@ -53,15 +53,15 @@ def test_it_has_layers_of_every_kind(windows: tuple[Explainer, Tensor]) -> None:
     assert set(module.starts) - set(module.tails) and module.starts == list(range(len(explainer.layers)))
 
 
-@pytest.mark.parametrize("gate", GATES)
-def test_a_seed_at_any_layer_gives_what_autograd_gives(windows: tuple[Explainer, Tensor], gate: str) -> None:
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_seed_at_any_layer_gives_what_autograd_gives(windows: tuple[Explainer, Tensor], policy: str) -> None:
     explainer, x = windows
     _, primals = explainer.module.primals(x)
     for layer, primal in enumerate(primals):
         seed = torch.randn(primal.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(layer))
         kept = seed.clone()
-        found = explainer.module.explain_from(x, layer, seed, GATES[gate])
-        assert deviation(found, start_reference(explainer.module, x, layer, seed, gate)) < 1e-12
+        found = explainer.module.explain_from(x, layer, seed, POLICIES[policy])
+        assert deviation(found, start_reference(explainer.module, x, layer, seed, policy)) < 1e-12
         assert torch.equal(seed, kept)
 
 
