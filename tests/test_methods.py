@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.methods import METHODS, NO_GATE, Place, gates_at_image, gates_of
+from engine.methods import METHODS, NO_POLICY, Place, policies_at_image, policies_of
+from engine.methods.formulas import FORMULAS
 
 ENGINE = Path(__file__).parents[1] / "engine"
 
@@ -41,14 +42,14 @@ def test_a_method_may_name_its_place_by_the_word() -> None:
 def test_gates_come_in_the_order_of_the_table() -> None:
     backwards = list(METHODS.values())[::-1]
     assert (
-        gates_of(backwards)
-        == gates_of(backwards[::-1])
-        == list(dict.fromkeys(m.gate for m in METHODS.values() if m.gate != NO_GATE))
+        policies_of(backwards)
+        == policies_of(backwards[::-1])
+        == list(dict.fromkeys(m.policy for m in METHODS.values() if m.policy != NO_POLICY))
     )
-    assert gates_of([METHODS["eigen_cam"]]) == []
-    assert gates_of([METHODS["guided_grad_cam"]]) == ["gradient", "guided"]
-    assert gates_at_image([METHODS["guided_grad_cam"]]) == {"guided"}
-    assert gates_at_image([METHODS["grad_cam"]]) == set()
+    assert policies_of([METHODS["eigen_cam"]]) == []
+    assert policies_of([METHODS["guided_grad_cam"]]) == ["gradient", "guided"]
+    assert policies_at_image([METHODS["guided_grad_cam"]]) == {"guided"}
+    assert policies_at_image([METHODS["grad_cam"]]) == set()
 
 
 @pytest.mark.parametrize("path", sorted(ENGINE.rglob("*.py")), ids=lambda path: str(path.relative_to(ENGINE)))
@@ -57,3 +58,10 @@ def test_a_place_is_asked_and_no_word_compared(path: Path) -> None:
     # A control of the page is called "layer" too, and no place is compared where its name is read.
     text = path.read_text().replace('for name in ("layer", "target", "contrast")', "")
     assert not re.search(rf"[!=]= ({words})|\bin \(({words})", text)
+
+
+def test_every_method_has_a_formula_without_words() -> None:
+    assert {*FORMULAS} == {*METHODS}
+    for formula in FORMULAS.values():
+        assert formula.count("{") == formula.count("}")
+        assert "\\text" not in formula

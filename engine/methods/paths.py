@@ -44,26 +44,35 @@ def references(
 
 
 def uniform_numbers(begin: int, end: int, count: int, stream: int) -> Tensor:
-    """Numbers between 0 and 1, float64 [end - begin, count], made of step, place and stream by counting.
+    """Numbers between 0 and 1, float64 [end - begin, count], made of step, place and stream by counting."""
+    drawn = random_bits(begin, end, count, stream)
+    return ((drawn >> 11 & 9007199254740991).to(torch.float64) + 0.5) / 9007199254740992.0
+
+
+def standard_normal(begin: int, end: int, count: int) -> Tensor:
+    """Standard normal numbers, float32 [end - begin, count], after Box and Muller: the halves of 64 bits are a
+    radius and an angle, of which cosine and sine are a number each."""
+    drawn = random_bits(begin, end, (count + 1) // 2, 1)
+    radius = ((drawn & 4294967295).to(torch.float32) + 0.5) / 4294967296.0
+    radius = radius.log_().mul_(-2.0).sqrt_()
+    angle = (drawn >> 32 & 4294967295).to(torch.float32).mul_(2 * math.pi / 4294967296.0)
+    return torch.cat([angle.cos().mul_(radius), angle.sin_().mul_(radius)], 1)[:, :count]
+
+
+def random_bits(begin: int, end: int, count: int, stream: int) -> Tensor:
+    """Bits that look random, int64 [end - begin, count], made of step, place and stream by counting.
 
     A counter is scattered by the finaliser of SplitMix64 (Steele et al. 2014, doi:10.1145/2660193.2660195),
     with a step's own scattered number as the seed of its places.
     """
     steps = scattered_bits(torch.arange(begin, end, dtype=torch.int64) * 4 + stream)
     places = torch.arange(count, dtype=torch.int64) * -7046029254386353131
-    drawn = scattered_bits(steps[:, None] + places[None, :])
-    return ((drawn >> 11 & 9007199254740991).to(torch.float64) + 0.5) / 9007199254740992.0
+    return scattered_bits(steps[:, None] + places[None, :])
 
 
 def scattered_bits(counter: Tensor) -> Tensor:
     """An int64 whose bits look independent of its neighbours'. >> keeps the sign, so the rest is masked."""
-    z = counter * -7046029254386353131 + -7046029254386353131
-    z = (z ^ (z >> 30 & 17179869183)) * -4658895280553007687
-    z = (z ^ (z >> 27 & 137438953471)) * -7723592293110705685
-    return z ^ (z >> 31 & 8589934591)
-
-
-def standard_normal(begin: int, end: int, count: int) -> Tensor:
-    """Standard normal numbers, float64 [end - begin, count], after Box and Muller."""
-    radius = (-2 * uniform_numbers(begin, end, count, 1).log()).sqrt()
-    return radius * (2 * math.pi * uniform_numbers(begin, end, count, 2)).cos()
+    z = (counter * -7046029254386353131).add_(-7046029254386353131)
+    z.bitwise_xor_((z >> 30).bitwise_and_(17179869183)).mul_(-4658895280553007687)
+    z.bitwise_xor_((z >> 27).bitwise_and_(137438953471)).mul_(-7723592293110705685)
+    return z.bitwise_xor_((z >> 31).bitwise_and_(8589934591))

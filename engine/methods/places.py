@@ -7,7 +7,9 @@ class Place(StrEnum):
     """Where a method reads its maps. Files and manifests hold the word."""
 
     IMAGE = "image", "at the image"  # one map
+    CALLS = "calls", "at the image and at each call that adds something"  # one map of all that they add
     LAYER = "layer", "at every layer"  # one map for each
+    THROUGHOUT = "throughout", "at the image and at every layer"  # one map of the image, and one for each layer
     POOLED = "pooled", "at the pooled layer"  # one map, at the layer that a global-pooling + linear head pools
 
     says: str
@@ -20,8 +22,13 @@ class Place(StrEnum):
 
     @property
     def at_image(self) -> bool:
-        """Is the map one of the image itself? Then it has no layer."""
-        return self is Place.IMAGE
+        """Is the map one of the image itself? Then it has no layer, unless one is asked for."""
+        return self in (Place.IMAGE, Place.CALLS, Place.THROUGHOUT)
+
+    @property
+    def has_layers(self) -> bool:
+        """May a layer be asked for?"""
+        return self not in (Place.IMAGE, Place.CALLS)
 
     @property
     def at_every_layer(self) -> bool:
@@ -30,7 +37,8 @@ class Place(StrEnum):
 
     def layers(self, count: int, pooled: int) -> range:
         """Which of so many layers it reads. pooled: the layer that the head pools, -1 where there is none."""
-        return {Place.IMAGE: range(0), Place.LAYER: range(count), Place.POOLED: range(pooled, pooled + 1)}[self]
+        every, one = range(count), range(pooled, pooled + 1)
+        return {LAYER: every, THROUGHOUT: every, POOLED: one}.get(self, range(0))
 
 
-IMAGE, LAYER, POOLED = Place
+IMAGE, CALLS, LAYER, THROUGHOUT, POOLED = Place

@@ -23,6 +23,30 @@ def input_times(primal: Tensor, ct: Tensor) -> Tensor:
     return primal * ct
 
 
+def relevance(primal: Tensor, relevance: Tensor) -> Tensor:
+    """What is carried back as it is, relevance: [N, C, H, W], signed."""
+    return relevance
+
+
+def relevance_of_places(primal: Tensor, relevance: Tensor) -> Tensor:
+    """Σ_c R_c, all channels of a place: [N, h, w], signed."""
+    return relevance.sum(1)
+
+
+def full_gradient(primal: Tensor, ct: Tensor) -> Tensor:
+    """The image's own part of FullGrad, Σ_c of |x · ∂ logit / ∂ x| brought to 0..1: [N, H, W]."""
+    return spread_out(primal * ct)
+
+
+def spread_out(part: Tensor) -> Tensor:
+    """Σ_c of |part|, brought to 0..1 over all channels and pixels of an image: [N, C, h, w] -> [N, h, w]."""
+    size = part.abs()
+    low, high = size.flatten(1).amin(1)[:, None, None], size.flatten(1).amax(1)[:, None, None]
+    # Sum first: it is the same, and one map in the place of many.
+    reach = torch.where(high > low, high - low, torch.ones_like(low))
+    return (size.sum(1) - low * size.shape[1]) / reach
+
+
 def class_activation(primal: Tensor, ct: Tensor) -> Tensor:
     """Σ_c w_c A_c with the head's weights w: [N, h, w], signed.
 

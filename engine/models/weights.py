@@ -40,9 +40,10 @@ def fetch(url: str, progress: bool) -> Path:
             if isinstance(error, HTTPError):
                 error.close()
             raise WeightsError(
-                f"{path.name} could not be fetched from {url}: {reason(error)}. Put the file into "
-                "$TORCH_HOME/hub/checkpoints (TORCH_HOME is ~/.cache/torch where it is not set)"
-            ) from error
+                "{file} could not be fetched from {url}: {reason}. Put the file into $TORCH_HOME/hub/checkpoints "
+                "(TORCH_HOME is ~/.cache/torch where it is not set)",
+                file=path.name, url=url, reason=reason(error),
+            ) from error  # fmt: skip
         finally:
             socket.setdefaulttimeout(before)
     return path

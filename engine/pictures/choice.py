@@ -37,7 +37,8 @@ def unchosen(count: int) -> PhotoError:
     """Return the refusal of a photo whose `count` bands are no known colours."""
     some = (3, 2, 1) if count > 2 else (1,)
     return PhotoError(
-        f"The photo has {count} bands and does not say which are red, green and blue. Choose three, counted from "
-        f"1, or one for gray: `--bands {','.join(map(str, some))}`, in Python load_photo(path, bands={some}); or "
-        "save them as an RGB photo."
-    )
+        "The photo has {count} bands and does not say which are red, green and blue. Choose three, counted from "
+        "1, or one for gray: `--bands {option}`, in Python load_photo(path, bands={bands}); or save them as an "
+        "RGB photo.",
+        count=count, option=",".join(map(str, some)), bands=some,
+    )  # fmt: skip

@@ -86,26 +86,34 @@ def open_heif(file: IO[bytes]) -> Image.Image:
     return image
 
 
-def refusal(head: bytes) -> str | None:
+def refusal(head: bytes) -> PhotoError | None:
     """Say what a file that begins so is, and what to do with it; None where nothing is known of it."""
     brands = _brands(head)
     if brands & _AVIF:
-        return "This is an AVIF picture, which this Pillow reads not or which is damaged. Save it as JPEG or PNG."
+        return PhotoError(
+            "This is an AVIF picture, which this Pillow reads not or which is damaged. Save it as JPEG or PNG."
+        )
     if b"crx " in brands:
-        return f"This is a Canon RAW (CR3), not a photo that can be read. {_RAW}"
+        return _foreign("a Canon RAW (CR3)", _RAW)
     if brands and not brands & _HEIF:
-        return f"This is a video (MP4 or QuickTime), not a photo that can be read. {_VIDEO}"
+        return _foreign("a video (MP4 or QuickTime)", _VIDEO)
     for place, signature, what, way_out in _SIGNATURES:
         if head.startswith(signature, place):
-            return f"This is {what}, not a photo that can be read. {way_out}"
+            return _foreign(what, way_out)
     if head.startswith((b"II", b"MM")) and 42 in head[2:4]:
-        return "This TIFF is of a kind that is not read, or it is damaged. Save it as gray or RGB, or as PNG."
+        return PhotoError(
+            "This TIFF is of a kind that is not read, or it is damaged. Save it as gray or RGB, or as PNG."
+        )
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith(b"<") and b"<svg" in text:
-        return f"This is an SVG drawing, not a photo that can be read. {_EXPORT}"
+        return _foreign("an SVG drawing", _EXPORT)
     if text.startswith((b"<!doctype html", b"<html")):
-        return "This is a web page, not a photo that can be read. Save the picture on it by itself."
+        return _foreign("a web page", "Save the picture on it by itself.")
     return None
+
+
+def _foreign(what: str, way_out: str) -> PhotoError:
+    return PhotoError("This is {what}, not a photo that can be read. {way_out}", what=what, way_out=way_out)
 
 
 def _brands(head: bytes) -> set[bytes]:

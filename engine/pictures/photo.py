@@ -16,7 +16,7 @@ from .dicom import is_dicom, read_dicom
 from .directory import is_tiff
 from .foreign import HEAD, is_canon_raw, is_heif, open_heif, refusal
 from .png import widen
-from .samples import MAX_PIXELS, TOO_BIG, black_and_white, check_size, eight_bits
+from .samples import MAX_PIXELS, MOST, TOO_BIG, black_and_white, check_size, eight_bits
 from .tiff import read_tiff
 
 __all__ = ["MAX_PIXELS", "load_photo"]
@@ -43,11 +43,13 @@ def load_photo(
     name = Path(source).name
     try:
         if not Path(source).is_file():
-            raise PhotoError(f"There is no photo named “{name}”. Check the name and try again.")
+            raise PhotoError("There is no photo named “{name}”. Check the name and try again.", name=name)
         with Path(source).open("rb") as file:
             return _read(file, page, bands)
     except OSError as error:
-        raise PhotoError(f"The file “{name}” can't be opened. Check its name and permissions.") from error
+        raise PhotoError(
+            "The file “{name}” can't be opened. Check its name and permissions.", name=name
+        ) from error
 
 
 def _read(file: IO[bytes], page: int | None, bands: Sequence[int] | None) -> NDArray[np.uint8]:
@@ -60,11 +62,12 @@ def _read(file: IO[bytes], page: int | None, bands: Sequence[int] | None) -> NDA
     except PhotoError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise PhotoError(f"The photo is too big; {TOO_BIG}") from error
+        raise PhotoError(TOO_BIG, most=MOST) from error
     except UnidentifiedImageError as error:
-        kinds = ", ".join(_FORMATS)
-        known = f"This is not a photo that can be read, or it is damaged. Use one of {kinds}."
-        raise PhotoError(refusal(head) or known) from error
+        raise refusal(head) or PhotoError(
+            "This is not a photo that can be read, or it is damaged. Use one of {kinds}.",
+            kinds=", ".join(_FORMATS),
+        ) from error
     except Exception as error:  # Decoders raise anything from EOFError to SyntaxError on hostile bytes.
         raise PhotoError("The photo is damaged or incomplete. Save it again and retry.") from error
 
@@ -75,8 +78,8 @@ def _decode(file: IO[bytes], head: bytes, page: int | None, bands: Sequence[int]
         count = frame.shape[2]
         chosen = band_indices(bands if bands is not None else range(1, count + 1), count)
         return np.ascontiguousarray(frame[:, :, chosen])
-    if is_canon_raw(head):
-        raise PhotoError(refusal(head))
+    if is_canon_raw(head) and (what := refusal(head)):
+        raise what
     if is_tiff(head):
         photo = read_tiff(file, page, bands)
         if photo is not None:

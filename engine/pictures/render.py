@@ -8,20 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .colours import levels, tables
+
 Picture = NDArray[np.uint8]
 Map = NDArray[np.float32]
 View = Literal["all", "positive", "negative"]
-
-COLORMAPS: dict[str, int] = {
-    "turbo": cv2.COLORMAP_TURBO,
-    "viridis": cv2.COLORMAP_VIRIDIS,
-    "inferno": cv2.COLORMAP_INFERNO,
-    "magma": cv2.COLORMAP_MAGMA,
-    "plasma": cv2.COLORMAP_PLASMA,
-    "cividis": cv2.COLORMAP_CIVIDIS,
-    "hot": cv2.COLORMAP_HOT,
-    "jet": cv2.COLORMAP_JET,
-}
 
 LUMA = np.array([0.299, 0.587, 0.114])  # how bright the eye finds red, green and blue (ITU-R BT.601)
 
@@ -68,16 +59,6 @@ def gradient_picture(
     return np.ascontiguousarray(np.broadcast_to(picture, (*picture.shape[:2], 3)))
 
 
-def heatmap(unit_map: NDArray[Any], colormap: str = "turbo") -> Picture:
-    """Colour a map [h, w] of values in 0..1 (clipped; NaN counts as 0)."""
-    if colormap not in COLORMAPS:
-        raise ValueError(f"there is no colormap {colormap!r}; choose one of {', '.join(COLORMAPS)}")
-    values = np.clip(np.asarray(unit_map, np.float32), 0, 1)
-    # OpenCV scales, rounds and packs in one pass, and colours in BGR.
-    levels = cv2.convertScaleAbs(cv2.patchNaNs(values, 0), alpha=255)
-    return np.asarray(cv2.cvtColor(cv2.applyColorMap(levels, COLORMAPS[colormap]), cv2.COLOR_BGR2RGB), np.uint8)
-
-
 def on_photo(
     attribution: NDArray[Any], window: tuple[float, float, float, float], photo_size: tuple[int, int]
 ) -> tuple[Map, NDArray[np.bool_]]:
@@ -113,33 +94,41 @@ def _touched(start: float, length: float, pixels: int) -> NDArray[np.bool_]:
 
 def overlay(
     photo: Picture,
-    unit_map: NDArray[Any],
+    values: NDArray[Any],
     seen: NDArray[np.bool_],
-    strength: float = 0.5,
-    colormap: str = "turbo",
+    strength: float = 0.85,
+    colormap: str | None = None,
+    signed: bool = False,
+    alone: bool = False,
 ) -> Picture:
-    """Blend a map's colours into the photo where the network saw it; the rest is dimmed and loses its colour.
+    """Lay a map's colours over the photo where the network saw it: evidence is opaque, no evidence transparent.
+    The rest of the photo is dimmed and loses its colour.
 
-    photo [H, W, 3] uint8, unit_map [H, W] in 0..1, seen [H, W]; strength 0 (photo) to 1 (heatmap).
+    photo [H, W, 3] uint8, seen [H, W]. values [H, W] in 0..1, or -1..1 where they are `signed`. strength: how
+    opaque the strongest evidence is, 0 (photo) to 1. colormap: viridis, or coolwarm for signed values, if None.
+    alone: the colours without the photo. See `colours.tables` for the formula.
     """
-    if photo.dtype != np.uint8 or photo.shape != (*unit_map.shape, 3) or seen.shape != unit_map.shape:
+    if photo.dtype != np.uint8 or photo.shape != (*values.shape, 3) or seen.shape != values.shape:
         raise ValueError(
             f"photo must be uint8 [H, W, 3], map and seen [H, W]; got {photo.dtype} {list(photo.shape)}, "
-            f"{list(unit_map.shape)} and {list(seen.shape)}: bring the map to the photo with on_photo first"
+            f"{list(values.shape)} and {list(seen.shape)}: bring the map to the photo with on_photo first"
         )
     if not 0 <= strength <= 1:
-        raise ValueError(f"strength must be between 0 (photo only) and 1 (heatmap only); got {strength}")
+        raise ValueError(f"strength must be between 0 (photo only) and 1; got {strength}")
     picture = cv2.cvtColor(
         cv2.convertScaleAbs(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), alpha=0.5), cv2.COLOR_GRAY2RGB
     )
     x, y, wide, tall = cv2.boundingRect(seen.view(np.uint8))
     box = np.s_[y : y + tall, x : x + wide]  # no work where the network saw nothing
-    blended = cv2.addWeighted(heatmap(unit_map[box], colormap), strength, photo[box], 1 - strength, 0)
-    cv2.copyTo(blended, seen[box].view(np.uint8), picture[box])
+    found = levels(values[box], signed)
+    colours, kept = tables(colormap or ("coolwarm" if signed else "viridis"), strength, signed, alone)
+    laid = cv2.applyColorMap(found, colours[:, None])
+    under = cv2.multiply(photo[box], cv2.applyColorMap(found, kept[:, None]), scale=1 / 255)
+    cv2.copyTo(cv2.add(laid, under), seen[box].view(np.uint8), picture[box])
     return np.asarray(picture, np.uint8)
 
 
-_PAPER, _INK, _FAINT = (22, 23, 27), (236, 236, 240), (150, 152, 160)
+PAPER, INK, FAINT = (22, 23, 27), (236, 236, 240), (150, 152, 160)
 _TITLE_SIZE, _CAPTION_SIZE, _GAP = 24, 14, 14
 
 
@@ -156,7 +145,7 @@ def contact_sheet(
     """
     if not pictures or len(pictures) != len(captions):
         raise ValueError(f"need one caption per picture; got {len(pictures)} pictures, {len(captions)} captions")
-    tiles = [_fit(picture, cell) for picture in pictures]
+    tiles = [fit(picture, cell) for picture in pictures]
     tall, wide = max(tile.shape[0] for tile in tiles), max(tile.shape[1] for tile in tiles)
     lines = [caption.split("\n") for caption in captions]
     leading = round(_CAPTION_SIZE * 1.35)
@@ -167,9 +156,9 @@ def contact_sheet(
     rows = math.ceil(len(tiles) / columns)
     head = 2 * _GAP + (_TITLE_SIZE + 3 * _GAP // 2 if title else 0)
     across = columns * (wide + _GAP) + 3 * _GAP
-    sheet = np.full((head + rows * row_step, across, 3), _PAPER, np.uint8)
+    sheet = np.full((head + rows * row_step, across, 3), PAPER, np.uint8)
     if title:
-        _write(sheet, title, 2 * _GAP, 2 * _GAP + _TITLE_SIZE, across - 4 * _GAP, _TITLE_SIZE, 600, _INK)
+        write(sheet, title, 2 * _GAP, 2 * _GAP + _TITLE_SIZE, across - 4 * _GAP, _TITLE_SIZE, 600, INK)
     for index, tile in enumerate(tiles):
         row, column = divmod(index, columns)
         x, y = 2 * _GAP + column * (wide + _GAP), head + row * row_step
@@ -177,11 +166,11 @@ def contact_sheet(
         sheet[y + down : y + down + tile.shape[0], x + right : x + right + tile.shape[1]] = tile
         for number, line in enumerate(lines[index]):
             baseline = y + tall + _GAP // 2 + _CAPTION_SIZE + number * leading
-            _write(sheet, line, x, baseline, wide, _CAPTION_SIZE, 400, _FAINT if number else _INK)
+            write(sheet, line, x, baseline, wide, _CAPTION_SIZE, 400, FAINT if number else INK)
     return sheet
 
 
-def _fit(picture: Picture, longest: int) -> Picture:
+def fit(picture: Picture, longest: int) -> Picture:
     """Scale a picture so that its longer side has `longest` pixels."""
     height, width = picture.shape[:2]
     scale = longest / max(height, width)
@@ -190,7 +179,7 @@ def _fit(picture: Picture, longest: int) -> Picture:
     return np.asarray(cv2.resize(picture, size, interpolation=method), np.uint8)
 
 
-def _write(
+def write(
     sheet: Picture,
     text: str,
     x: int,
@@ -200,14 +189,21 @@ def _write(
     weight: int,
     ink: tuple[int, int, int],
 ) -> None:
-    """Write one line in OpenCV's own sans-serif font, with an ellipsis for what does not fit."""
-    font = cv2.FontFace("sans")
+    """Write one line in OpenCV's own sans-serif font, with an ellipsis for what does not fit.
+
+    The font has Latin, Greek, Cyrillic, Chinese, Japanese, Korean and more; what it lacks, as emoji, is a "?".
+    """
     shown = text
     for length in range(len(text) - 1, -1, -1):
-        if cv2.getTextSize((0, 0), shown, (0, 0), font, size, weight)[2] <= width:
+        if text_width(shown, size, weight) <= width:
             break
         shown = text[: (length + 1) // 2] + "…" + text[len(text) - length // 2 :]
-    cv2.putText(sheet, shown, (x, baseline), ink, font, size, weight)
+    cv2.putText(sheet, shown, (x, baseline), ink, cv2.FontFace("sans"), size, weight)
+
+
+def text_width(text: str, size: int, weight: int) -> int:
+    """How many pixels wide a line is that `write` writes."""
+    return int(cv2.getTextSize((0, 0), text, (0, 0), cv2.FontFace("sans"), size, weight)[2])
 
 
 def png(picture: Picture) -> bytes:

@@ -9,7 +9,8 @@ from ..errors import PhotoError
 
 MAX_PIXELS = 25_000_000
 
-TOO_BIG = f"at most {MAX_PIXELS // 1_000_000} megapixels are read. Make it smaller and try again."
+MOST = MAX_PIXELS // 1_000_000  # megapixels
+TOO_BIG = "The photo is too big; at most {most} megapixels are read. Make it smaller and try again."
 
 # What values may reach, in the depths that cameras and converters have; 1 is that of floats.
 _WHITES = (1, 255, 1023, 4095, 16383, 65535)
@@ -23,7 +24,11 @@ def check_size(width: int, height: int) -> None:
     if pixels <= 0:
         raise PhotoError("The photo has no pixels. Choose another one.")
     if pixels > MAX_PIXELS:
-        raise PhotoError(f"The photo has {width} x {height} pixels, {pixels / 1e6:.1f} million; {TOO_BIG}")
+        raise PhotoError(
+            "The photo has {width} x {height} pixels, {millions} million; at most {most} megapixels are read. "
+            "Make it smaller and try again.",
+            width=width, height=height, millions=f"{pixels / 1e6:.1f}", most=MOST,
+        )  # fmt: skip
 
 
 def black_and_white(values: NDArray[Any], holes: NDArray[np.bool_] | None = None) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import PhotoError
-from .samples import MAX_PIXELS, TOO_BIG
+from .samples import MAX_PIXELS, MOST, TOO_BIG
 
 _NONE, _DEFLATE = 1, (8, 32946)
 COMPRESSIONS = (_NONE, *_DEFLATE, 5, 32773, 34925, 50000)  # and LZW, PackBits, LZMA, Zstandard
@@ -90,7 +90,7 @@ def _piece(file: IO[bytes], packing: Packing, index: int, rows: int) -> NDArray[
     row_bytes = -(-columns * samples * packing.bits // 8)
     needed = rows * row_bytes
     if needed > _MAX_BYTES:
-        raise PhotoError(f"The photo is too big; {TOO_BIG}")
+        raise PhotoError(TOO_BIG, most=MOST)
     file.seek(packing.places[index])
     packed = file.read(needed if packing.compression == _NONE else packing.lengths[index])
     if packing.reversed_bits:

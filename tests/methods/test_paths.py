@@ -59,7 +59,7 @@ def test_the_noise_is_the_same_for_each_image_in_units_of_its_range() -> None:
     noise = points - origins
     assert torch.equal(noise[:, 0], noise[:, 1])
     assert (noise[:, 2] - 4 * noise[:, 0]).abs().max() < 1e-12
-    wanted = 0.2 * (x[0].max() - x[0].min()) * standard_normal(0, 5, 192).view(5, 3, 8, 8)
+    wanted = 0.2 * (x[0].max() - x[0].min()) * standard_normal(0, 5, 192).double().view(5, 3, 8, 8)
     assert (noise[:, 0] - wanted).abs().max() < 1e-12
 
 

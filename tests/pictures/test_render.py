@@ -4,12 +4,11 @@ import pytest
 import torch
 from skimage import data
 
+from engine.pictures.colours import COLORMAPS, colors_of, heatmap, tables
 from engine.pictures.geometry import Geometry
 from engine.pictures.render import (
-    COLORMAPS,
     contact_sheet,
     gradient_picture,
-    heatmap,
     on_photo,
     overlay,
     unit,
@@ -209,6 +208,7 @@ def test_colormaps_are_rgb():
         "turbo": [(48, 18, 59), (122, 4, 3)],
         "jet": [(0, 0, 128), (128, 0, 0)],
         "hot": [(0, 0, 0), (255, 255, 255)],
+        "coolwarm": [(59, 76, 192), (180, 4, 38)],
     }
     assert published.keys() == COLORMAPS.keys()
     for name, colours in published.items():
@@ -227,19 +227,95 @@ def test_heatmap_clips_and_takes_nan_as_zero():
     picture = heatmap(np.array([[-1.0, np.nan, 0.0, 1.0, 300 / 255]]))
     assert (picture[0, :3] == picture[0, 2]).all()
     assert (picture[0, 3] == picture[0, 4]).all()
-    with pytest.raises(ValueError, match="choose one of turbo"):
+    with pytest.raises(ValueError, match="choose one of viridis, turbo"):
         heatmap(np.zeros((2, 2)), "rainbow")
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.3, 0.5, 1.0])
-def test_overlay_is_the_weighted_mean_and_never_overflows(strength):
+@pytest.mark.parametrize("signed", [False, True])
+def test_evidence_is_opaque_and_none_is_transparent(strength, signed):
+    """As the formula has it, on white, black and a cat; it never overflows, and no evidence leaves every bit."""
     photo = np.full((4, 256, 3), 255, np.uint8)
     photo[1], photo[2] = 0, CAT[100, :256]
-    ramp = np.linspace(0, 1, 256)[None].repeat(4, axis=0)
-    blended = overlay(photo, ramp, np.ones(ramp.shape, bool), strength, "hot")
-    expected = strength * heatmap(ramp, "hot").astype(float) + (1 - strength) * photo
-    assert blended.dtype == np.uint8
-    assert abs(blended - expected).max() <= 0.51
+    ramp = (np.arange(256) - 128) / 127 if signed else np.arange(256) / 255
+    ramp = np.clip(ramp, -1, 1)[None].repeat(4, axis=0)
+    drawn = overlay(photo, ramp, np.ones(ramp.shape, bool), strength, "hot", signed)
+    opacity = strength * (1 - (1 - np.abs(ramp)) ** 2)[..., None]
+    expected = opacity * heatmap(ramp, "hot", signed).astype(float) + (1 - opacity) * photo
+    assert drawn.dtype == np.uint8
+    assert abs(drawn - expected).max() <= 2
+    nothing = 128 if signed else 0
+    assert np.array_equal(drawn[:, nothing], photo[:, nothing])
+    if strength == 1:
+        assert np.array_equal(drawn[:, 255], colors_of("hot")[[255] * 4])
+
+
+def test_full_evidence_has_the_last_colour_and_signs_are_told_apart():
+    photo = np.full((1, 3, 3), 90, np.uint8)
+    drawn = overlay(photo, np.array([[-1.0, 0.0, 1.0]]), np.ones((1, 3), bool), 1.0, signed=True)
+    assert np.array_equal(drawn[0, [0, 2]], colors_of("coolwarm")[[0, 255]])
+    assert np.array_equal(drawn[0, 1], photo[0, 1])
+    half = overlay(photo, np.array([[-0.5, 0.0, 0.5]]), np.ones((1, 3), bool), 1.0, signed=True)
+    assert half[0, 0, 2] > half[0, 0, 0] and half[0, 2, 0] > half[0, 2, 2]  # blue, and red
+
+
+def test_both_signs_are_equally_opaque():
+    """Of a ramp and its negative, the same share of the photo is left."""
+    ramp = np.linspace(-1, 1, 201)[None]
+    photos = [np.full((1, 201, 3), level, np.uint8) for level in (0, 255)]
+    left = [
+        np.subtract(*(overlay(photo, sign * ramp, ramp < 2, 0.85, signed=True).astype(int) for photo in photos))
+        for sign in (1, -1)
+    ]
+    assert np.array_equal(left[0], left[1])
+    assert np.array_equal(left[0], left[0][:, ::-1])
+    cool, warm = colors_of("coolwarm")[1:129].astype(int), colors_of("coolwarm")[128:].astype(int)
+    assert np.ptp(cool.sum(1)) > 300 and (np.diff(warm[:, 1]) <= 0).all() and (np.diff(cool[:, 1]) >= 0).all()
+
+
+def test_alone_is_the_map_without_the_photo():
+    ramp = np.linspace(0, 1, 256)[None]
+    drawn = overlay(np.full((1, 256, 3), 255, np.uint8), ramp, np.ones((1, 256), bool), 0.3, alone=True)
+    assert np.array_equal(drawn, heatmap(ramp, "viridis"))
+
+
+# What eyes without the cones for green, or for red, see of linear RGB: Viénot et al. 1999,
+# doi:10.1002/(SICI)1520-6378(199908)24:4<243::AID-COL5>3.0.CO;2-3.
+BLIND = {
+    "deuteranopia": [[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]],
+    "protanopia": [[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]],
+}
+
+
+def seen_by(name, colours):
+    linear = (colours / 255.0) ** 2.2
+    return 255 * np.clip(linear @ np.array(BLIND[name]).T, 0, 1) ** (1 / 2.2)
+
+
+def lab(colours):
+    return cv2.cvtColor((colours / 255).astype(np.float32)[None], cv2.COLOR_RGB2LAB)[0]
+
+
+@pytest.mark.parametrize("name", BLIND)
+def test_colour_blind_eyes_tell_the_default_maps(name):
+    lightness = seen_by(name, colors_of("viridis").astype(float)) @ [0.299, 0.587, 0.114]
+    assert (np.diff(lightness[::8]) > 0).all()  # more evidence is lighter, whatever one sees
+    cool = lab(seen_by(name, colors_of("coolwarm").astype(float)))
+    apart = [np.linalg.norm(np.diff(cool[at::16], axis=0), axis=1).min() for at in range(16)]
+    assert min(apart) > 4  # a just noticeable difference is 2.3
+    for half in (cool[128::-1], cool[128:]):  # from nothing to the most, darker and darker
+        assert (np.diff(half[::8, 0]) < 0).all()
+        assert (np.diff(np.linalg.norm(half - cool[128], axis=1)[::8]) > 0).all()
+    mirrored = np.linalg.norm(cool[128:] - cool[128:0:-1], axis=1)  # as much evidence, against and for
+    assert (np.diff(mirrored[::8]) > 0).all() and mirrored[127] > 60
+    # Turbo, which is none of the defaults, goes up and down again.
+    turbo = seen_by(name, colors_of("turbo").astype(float)) @ [0.299, 0.587, 0.114]
+    assert (np.diff(turbo[::8]) < 0).any()
+
+
+def test_tables_are_made_once():
+    assert tables("viridis", 0.85)[0] is tables("viridis", 0.85)[0]
+    assert not colors_of("viridis").flags.writeable
 
 
 def test_unseen_margin_is_gray_and_dim_but_not_heated():
