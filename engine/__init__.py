@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from .methods import METHODS, Method, Place
     from .models.loading import load_model
     from .models.zoo import MODELS, availability, by_family
+    from .pictures.boxes import Box
     from .pictures.geometry import Geometry
     from .pictures.photo import load_photo
     from .run.explainer import Explainer
     from .trust.certificate import register_method
     from .trust.check_rule import check_rule
+    from .trust.relevance import register_composite
 
 __version__ = "0.2.0"
 
@@ -59,10 +61,12 @@ _ROOMS = {
     "availability": "models.zoo",
     "by_family": "models.zoo",
     "load_model": "models.loading",
+    "Box": "pictures.boxes",
     "Geometry": "pictures.geometry",
     "load_photo": "pictures.photo",
     "Explainer": "run.explainer",
     "check_rule": "trust.check_rule",
+    "register_composite": "trust.relevance",
 }
 
 __all__ = [
@@ -70,6 +74,7 @@ __all__ = [
     "METHODS",
     "MODELS",
     "ArtifactError",
+    "Box",
     "CaptureError",
     "CompileError",
     "Dream",
@@ -95,6 +100,7 @@ __all__ = [
     "load_model",
     "load_photo",
     "open_model",
+    "register_composite",
     "register_method",
     "save",
     "unit_image",

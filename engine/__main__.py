@@ -107,8 +107,18 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--dtype", default="float32", choices=PRECISIONS)
     export.add_argument("--methods", metavar="A,B", help="only these; all that apply if left out")
     add_own(export)
+    trust = command("trust", "trust.trust", "Put a photo's map to the test and write what it is worth.", "photo")
+    trust.add_argument("-o", "--output", required=True, metavar="OUT.html")
+    trust.add_argument("--model", default=DEFAULT_MODEL, metavar="MODEL|FILE.pt")
+    trust.add_argument("--method", choices=list(METHODS), help="as explain takes it")
+    trust.add_argument("--layer", default="last", metavar="NAME|last")
+    trust.add_argument("--target", metavar="NAME|INDEX", help="the class to explain; the top one if left out")
+    trust.add_argument("--contrast", metavar="NAME|INDEX", help="explain the target rather than this class")
+    add_own(trust)
     explain = command("explain", "photos.explain", "Explain a photo and write the picture.", "photo")
-    explain.add_argument("-o", "--output", required=True, metavar="OUT.png")
+    explain.add_argument(
+        "-o", "--output", required=True, metavar="OUT.png|OUT.npy", help="a picture, or raw values"
+    )
     explain.add_argument("--page", type=int, metavar="N", help="of a TIFF, GIF or DICOM with several, from 1")
     explain.add_argument(
         "--bands", type=_bands, metavar="R,G,B", help="of a TIFF with more than colours, from 1; one for gray"
@@ -127,8 +137,21 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="of a method of many passes: steps=32"
     )
+    explain.add_argument(
+        "--boxes", action="store_true", help="draw the box around the map's largest part, and tell it"
+    )
+    explain.add_argument("--several", action="store_true", help="with --boxes, one for each part")
+    explain.add_argument(
+        "--threshold", type=float, metavar="SHARE", help="of the map's maximum, where boxes end; 0.2 if left out"
+    )
     explain.add_argument("--view", default="all", choices=["all", "positive", "negative"])
     explain.add_argument("--gray", action="store_true")
+    explain.add_argument(
+        "--colours", default="viridis", metavar="NAME", help="of maps without signs: viridis, inferno, turbo, …"
+    )
+    explain.add_argument(
+        "--scale", default="own", choices=["own", "common"], help="of --layer all: each its own, or one for all"
+    )
     add_own(explain)
     _add_dream(command("dream", "dreams.dream", "Make the picture that a class, a channel or a layer likes best."))
     command("info", "files.info", "Print what a file tells of itself, without running anything of it.", "file")
@@ -141,6 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument(
         "--side", type=int, default=224, help="largest side of the input; 0 for each network's own"
     )
+    verify.add_argument("--relevance", action="store_true", help="every composite of relevance, not the gates")
     verify.add_argument("--dtype", default="float64", choices=["float64", "float32"])
     return parser
 

@@ -10,8 +10,10 @@ from torch import Tensor, fx, nn
 from torch.overrides import TorchFunctionMode
 
 from engine.listing.program import Program, aten
+from engine.rules.policies import GATES
 from engine.trust.verify_models import calibrate
 
+GATED = ("gradient", *GATES)  # the policies that this room has formulas for
 # Each call that is an activation, as Python code spells it: functional, method and in-place. What writes into its
 # input stands with the call that computes the same.
 IN_PLACE = {
@@ -34,15 +36,15 @@ ACTIVATION_OPS = (
 
 
 class Gate(torch.autograd.Function):
-    """y = call(x); backwards the formula of a gate, with autograd's derivative of the call.
+    """y = call(x); backwards the formula of a policy, with autograd's derivative of the call.
 
     Guided backprop asks for x > 0, except where the ends of the call are its own gates (hardtanh, threshold).
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, call: Callable[[Tensor], Tensor], gate: str, ends: bool = False) -> Tensor:
+    def forward(ctx: Any, x: Tensor, call: Callable[[Tensor], Tensor], policy: str, ends: bool = False) -> Tensor:
         ctx.save_for_backward(x)
-        ctx.call, ctx.gate, ctx.ends = call, gate, ends
+        ctx.call, ctx.policy, ctx.ends = call, policy, ends
         return call(x)
 
     @staticmethod
@@ -51,12 +53,12 @@ class Gate(torch.autograd.Function):
         with torch.enable_grad():
             leaf = x.detach().requires_grad_()
             (slope,) = torch.autograd.grad(ctx.call(leaf).sum(), leaf)
-        if ctx.gate == "gradient":
+        if ctx.policy == "gradient":
             return slope * ct, None, None, None
-        if ctx.gate == "deconvnet":
+        if ctx.policy == "deconvnet":
             return ct * (ct > 0), None, None, None
-        if ctx.gate != "guided":
-            raise ValueError(f"the oracle has no formula for the gate {ctx.gate!r}")
+        if ctx.policy != "guided":
+            raise ValueError(f"the oracle has no formula for the policy {ctx.policy!r}")
         passed = slope * ct * (ct > 0)
         return passed if ctx.ends else passed * (x > 0), None, None, None
 
@@ -65,9 +67,9 @@ class GateMode(TorchFunctionMode):
     """While on, every activation call of any module or function goes through `Gate`; `sides` keeps the piece of
     the activation that each input lay on, and the pixels that won in each max pooling."""
 
-    def __init__(self, gate: str) -> None:
+    def __init__(self, policy: str) -> None:
         super().__init__()
-        self.gate, self.sides = gate, list[Tensor]()
+        self.policy, self.sides = policy, list[Tensor]()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
@@ -85,21 +87,21 @@ class GateMode(TorchFunctionMode):
         writes = kwargs.pop("inplace", flag) or func in IN_PLACE
         self.sides.append(side(x.detach(), kinks_of(call, rest, kwargs)))
         source = x.clone() if writes else x
-        y = Gate.apply(source, lambda t: call(t, *rest, **kwargs), self.gate, call in (F.hardtanh, F.threshold))
+        y = Gate.apply(source, lambda t: call(t, *rest, **kwargs), self.policy, call in (F.hardtanh, F.threshold))
         return x.copy_(y) if writes else y
 
 
-def at_image(module: nn.Module, x: Tensor, seed: Tensor, gate: str) -> tuple[Tensor, Tensor, list[Tensor]]:
+def at_image(module: nn.Module, x: Tensor, seed: Tensor, policy: str) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Logits, cotangent at the image, and the sides of each activation call, of the network as it is."""
     leaf = x.clone().requires_grad_()
-    with GateMode(gate) as mode:
+    with GateMode(policy) as mode:
         logits = module(leaf)
     (ct,) = torch.autograd.grad((logits * seed).sum(), leaf)
     return logits.detach(), ct, mode.sides
 
 
 def at_nodes(
-    program: Program, nodes: list[fx.Node], x: Tensor, seed: Tensor, gate: str
+    program: Program, nodes: list[fx.Node], x: Tensor, seed: Tensor, policy: str
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Primals and cotangents of nodes of a forward half, by autograd through it: no rule, fold or listing."""
     values: dict[fx.Node, Any] = {program.image: x.clone().requires_grad_()}
@@ -111,7 +113,7 @@ def at_nodes(
             if node.target in ACTIVATION_OPS:
                 first, rest = args[0], args[1:]
                 call = lambda t, op=node.target, rest=rest, kwargs=kwargs: op(t, *rest, **kwargs)  # noqa: E731
-                values[node] = Gate.apply(first, call, gate, node.target in (aten.hardtanh, aten.threshold))
+                values[node] = Gate.apply(first, call, policy, node.target in (aten.hardtanh, aten.threshold))
             else:
                 values[node] = node.target(*args, **kwargs)
     wanted = [values[node] for node in nodes]

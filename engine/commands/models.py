@@ -7,7 +7,7 @@ import torch
 from ..compiler.passes import compile_program
 from ..files.shelf import coverage_of
 from ..listing.program import Program
-from ..methods import METHODS, NO_GATE
+from ..methods import METHODS, NO_POLICY
 from ..models.dense import EMBEDDERS, SEGMENTERS
 from ..models.loading import load_model
 from ..models.timm import PREFIX, REPRESENTATIVE
@@ -15,10 +15,11 @@ from ..models.zoo import MODELS, availability, by_family
 from ..pictures.figures import shape_text
 from ..trust.certificate import BOUNDS
 from ..trust.verify_models import header, rows
+from ..trust.verify_relevance import relevance_header, relevance_rows
 
 
 def list_models(options: argparse.Namespace) -> int:
-    """Print the models, where their weights are, what gates reach in those that were built, and the methods."""
+    """Print the models, where their weights are, what policies reach in those that were built, and the methods."""
     for family, specs in by_family().items():
         print(family)
         for spec in specs:
@@ -61,9 +62,10 @@ def verify(options: argparse.Namespace) -> int:
     if options.all:
         names = [*MODELS, *(f"{PREFIX}{name}" for name in REPRESENTATIVE), *SEGMENTERS, *EMBEDDERS]
     dtype = getattr(torch, options.dtype)
-    print(f"torch {torch.__version__}, {options.dtype}, bound {BOUNDS[dtype]}, random weights\n\n{header()}")
-    kept = True
-    for row in rows(names, options.side, dtype):
+    print(f"torch {torch.__version__}, {options.dtype}, bound {BOUNDS[dtype]}, random weights")
+    print(f"\n{relevance_header() if options.relevance else header()}")
+    kept, table = True, relevance_rows if options.relevance else rows
+    for row in table(names, options.side, dtype):
         print(row, flush=True)
         kept &= row.kept
     print("\nall within the bound" if kept else "\nNOT all within the bound")
@@ -75,12 +77,12 @@ def _outputs(program: Program, method: str | None) -> dict[str, torch.fx.Node]:
     outputs = {"logits": program.logits}
     if method:
         chosen = METHODS[METHODS[method].of or method]
-        if chosen.gate == NO_GATE:
+        if chosen.policy == NO_POLICY:
             return outputs | ({} if chosen.at.at_image else {"primal": program.primals[-1]})
         if chosen.at.at_image:
-            outputs["cotangent"] = program.image_cotangents[chosen.gate]
+            outputs["cotangent"] = program.image_cotangents[chosen.policy]
         else:
-            outputs |= {"primal": program.primals[-1], "cotangent": program.cotangents[chosen.gate][-1]}
+            outputs |= {"primal": program.primals[-1], "cotangent": program.cotangents[chosen.policy][-1]}
         if chosen.times:
-            outputs["image"] = program.image_cotangents[METHODS[chosen.times].gate]
+            outputs["image"] = program.image_cotangents[METHODS[chosen.times].policy]
     return outputs

@@ -1,11 +1,10 @@
 """The one place that asks autograd: how far a compiled file is from an independent reference.
 
 The reference interprets the file's own forward pass, call by call, under autograd, with every activation call
-replaced by a function whose backward pass states the gate anew. It shares no rule and no listing with the
+replaced by a function whose backward pass states the policy anew. It shares no rule and no listing with the
 backward half that it judges. The layers' cotangents are autograd's too, and the methods' formulas are stated anew.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,10 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..methods import METHODS, Method, Place
-from ..rules.policies import GATES
+from ..rules.policies import POLICIES
 from ..text import nearest
-from .many_passes import CANCELLED, deviation_of_tails, deviations_of_many, deviations_of_starts
-from .reference import layer_reference, plainly, reference
+from .full_gradient import full_gradient_reference
+from .many_passes import deviation_of_tails, deviations_of_many, deviations_of_starts
+from .reference import CANCELLED, layer_reference, plainly, reference, relative
+from .relevance import deviation_throughout, likeness_of, relevance_reference
 
 BOUNDS = {torch.float64: 1e-9, torch.float32: 1e-5}
 IMAGES = 2
@@ -95,13 +96,13 @@ def register_method(method: Method, formula: Formula, signed: bool = False) -> N
     formula: (x, cotangent at the image) -> map for a method of the image, and (primal, cotangent of a layer) ->
     map [N, h, w] for one of layers, its negative part included. It should share nothing with the reading: it is
     there to find that one's mistakes. signed: a map of a layer keeps its negative part.
-    Raises ValueError where a method of that name is there already, or where its row names a place or gate that is
-    not there.
+    Raises ValueError where a method of that name is there already, or where its row names a place or policy that
+    is not there.
     """
     if method.name in METHODS:
         raise ValueError(f"there is a method called {method.name!r} already; give yours another name")
-    if method.gate not in GATES:
-        raise ValueError(f"no gate is called {method.gate!r}; {nearest(method.gate, GATES)}")
+    if method.policy not in POLICIES:
+        raise ValueError(f"no policy is called {method.policy!r}; {nearest(method.policy, POLICIES)}")
     if method.times and method.times not in AT_IMAGE:
         raise ValueError(f"no image method is called {method.times!r}; {nearest(method.times, AT_IMAGE)}")
     METHODS[method.name] = method
@@ -112,19 +113,20 @@ def register_method(method: Method, formula: Formula, signed: bool = False) -> N
 
 
 def certify(module: torch.jit.ScriptModule) -> dict[str, Any]:
-    """The certificate: the largest deviation from the reference, of each gate at the image and of each method at
+    """The certificate: the largest deviation from the reference, of each policy at the image and of each method at
     every layer, on what inputs, and the bound that they have to keep.
 
-    A gate's deviation is relative to the reference's largest value, a method's at each layer to that of the
+    A policy's deviation is relative to the reference's largest value, a method's at each layer to that of the
     reference's map there, a negative part that the method drops included.
     """
     x, seed = question(module)
-    gates, image_cts = _of_gates(module, x, seed)
+    policies, image_cts = _of_policies(module, x, seed)
     return {
-        "gates": gates,
+        "policies": policies,
         "methods": _of_methods(module, x, seed, image_cts) | deviations_of_many(module, x, seed),
         "starts": deviations_of_starts(module, x),
         "tails": deviation_of_tails(module, x),
+        "relevance": likeness_of(module, x, seed, image_cts),
         "bound": BOUNDS.get(seed.dtype),
         "inputs": f"{IMAGES} standard normal images (generator seed 0)"
         + ("" if (x < 0).any() else ", brought to 0..1 by a sigmoid,")
@@ -151,7 +153,7 @@ def compare(
         (ct,) = torch.autograd.grad((wanted * seed).sum(), leaf)
     found, inner_seed = brought_below(module, x, seed, above)
     deviations = {"logits": relative(found, wanted.detach())}
-    if "gradient" not in module.gates_at_image:
+    if "gradient" not in module.policies_at_image:
         return deviations
     with torch.no_grad(), plainly():
         *_, image = module.probe(x, inner_seed, "gradient")
@@ -173,34 +175,24 @@ def brought_below(
     return found.detach(), ct
 
 
-def relative(found: Tensor, wanted: Tensor, whole: Tensor | None = None) -> float:
-    """The largest absolute difference over the largest absolute value of `whole`, or of what is wanted.
-
-    NaN where what is wanted is not a number anywhere itself; infinite where only what is found is not.
-    """
-    if found.isnan().any() and not wanted.isnan().any():
-        return math.inf
-    scale = (wanted if whole is None else whole).abs().max()
-    return float((found - wanted).abs().max() / scale.clamp_min(torch.finfo(wanted.dtype).tiny))
-
-
-def gate_deviations(module: torch.jit.ScriptModule) -> dict[str, float]:
-    """The deviation of each gate at the image alone, which takes the largest networks less memory; NaN where the
+def policy_deviations(module: torch.jit.ScriptModule) -> dict[str, float]:
+    """The deviation of each policy at the image alone, which takes the largest networks less memory; NaN where the
     reference is zero everywhere, which would prove nothing."""
-    deviations, image_cts = _of_gates(module, *question(module))
-    return {gate: found if image_cts[gate].any() else float("nan") for gate, found in deviations.items()}
+    deviations, image_cts = _of_policies(module, *question(module))
+    return {policy: found if image_cts[policy].any() else float("nan") for policy, found in deviations.items()}
 
 
-def _of_gates(
+def _of_policies(
     module: torch.jit.ScriptModule, x: Tensor, seed: Tensor
 ) -> tuple[dict[str, float], dict[str, Tensor]]:
-    """The deviation of each gate at the image, and the reference's cotangents there."""
+    """The deviation of each policy at the image, and the reference's cotangents there."""
     deviations, image_cts = {}, {}
-    for gate in module.gates_at_image:
+    for policy in module.policies_at_image:
         with torch.no_grad(), plainly():
-            *_, ct = module.probe(x, seed, gate)
-        image_cts[gate] = reference(module, x, seed, gate)[1]
-        deviations[gate] = relative(ct, image_cts[gate])
+            *_, ct = module.probe(x, seed, policy)
+        carried = relevance_reference(module, x, seed, policy)[0] if POLICIES[policy].relevance else None
+        image_cts[policy] = reference(module, x, seed, policy)[1] if carried is None else carried
+        deviations[policy] = relative(ct, image_cts[policy])
     return deviations, image_cts
 
 
@@ -213,20 +205,27 @@ def _of_methods(
         answers = dict(zip(one_pass, module.survey(x, seed, one_pass), strict=True))
     places = {name: Place(module.at_of[name]) for name in one_pass}
     at_layers = [name for name in one_pass if not places[name].at_image]
+    alone = [name for name in one_pass if name in module.alone]
     # Who reads a layer's values alone is given the gradient beside them, and leaves it.
-    gate_of = {name: module.gate_of[name] or "gradient" for name in at_layers}
-    references = {gate: layer_reference(module, x, seed, gate) for gate in {*gate_of.values()}}
+    policy_of = {name: module.policy_of[name] or "gradient" for name in at_layers}
+    references = {policy: layer_reference(module, x, seed, policy) for policy in {*policy_of.values()}}
     deviations = {}
     for name, answer in answers.items():
+        if name in alone:
+            deviations[name] = deviation_throughout(module, x, seed, name, answer)
+            continue
+        if places[name] is Place.CALLS:
+            deviations[name] = relative(answer, full_gradient_reference(module, x, seed)[0])
+            continue
         if name not in (AT_LAYER if name in at_layers else AT_IMAGE):
             raise ValueError(f"the certificate has no formula for the method {name!r}; register_method states one")
         if name not in at_layers:
-            deviations[name] = relative(answer, AT_IMAGE[name](x, image_cts[module.gate_of[name]]))
+            deviations[name] = relative(answer, AT_IMAGE[name](x, image_cts[module.policy_of[name]]))
             continue
-        layers = references[gate_of[name]]
+        layers = references[policy_of[name]]
         formula, signed = AT_LAYER[name]
         times = module.times_of.get(name, "")
-        factor = AT_IMAGE[times](x, image_cts[module.gate_of[times]]) if times else x.new_ones(len(x), 1, 1, 1)
+        factor = AT_IMAGE[times](x, image_cts[module.policy_of[times]]) if times else x.new_ones(len(x), 1, 1, 1)
         answer = answer if times else answer[:, :, None]
         found = [0.0]  # of no layer, where a network has no trunk
         for index, layer in enumerate(places[name].layers(len(layers), module.pooled)):

@@ -17,8 +17,9 @@ from ..compiler.grad_modes import leaving_traces
 from ..compiler.heads import as_logits
 from ..compiler.passes import Compiled
 from ..errors import CompileError
-from .certificate import brought_below, compare, question, relative
-from .reference import plainly
+from .certificate import brought_below, compare, question
+from .reference import plainly, relative
+from .relevance import bound_of
 
 # Deviations that need no excuse, by the coarsest precision that the network computes in. Of float64 torch's own
 # kernels keep no more: hardswish and hardsigmoid multiply by a sixth that is rounded to float32.
@@ -67,7 +68,7 @@ def judge(
         told: dict[str, Any] = {"original": found}
         base = max(TOLERANCES.get(dtype, 1e-7) for dtype in program.precisions())
         deviations = dict(found)
-        for kind in ("gates", "methods", "starts"):
+        for kind in ("policies", "methods", "starts"):
             deviations |= {f"{kind[:-1]} {name}": value for name, value in certificate[kind].items()}
         deviations["tail"] = certificate["tails"]
         # The reference is moved only where there is something to excuse: it takes four passes more.
@@ -77,7 +78,11 @@ def judge(
             allowed = min(max(base, MARGIN * moved), MOST)
         told["allowed"] = allowed
         _refuse_mixed_images(scripted, original, network)
-        wrong = {name: value for name, value in deviations.items() if not value <= allowed}
+        wrong = {
+            name: value
+            for name, value in deviations.items()
+            if not value <= bound_of(name.split(" ")[-1], certificate, allowed)
+        }
         if not wrong:
             return told
         complaint = _complaint(scripted, compiled, network, wrong, allowed)
@@ -174,8 +179,8 @@ def _where_they_part(
     (x, seed), (kept, values, edges), program = asked, watched, compiled.program
     found, inner_seed = brought_below(scripted, x, seed, program.ending if program.below else None)
     with torch.no_grad(), plainly():
-        gate = "gradient" if "gradient" in scripted.gates else scripted.gates[0]
-        _, primals, cts, _ = scripted.probe(x, inner_seed, gate)
+        policy = "gradient" if "gradient" in scripted.policies else scripted.policies[0]
+        _, primals, cts, _ = scripted.probe(x, inner_seed, policy)
     wanted_logits = as_logits(kept[program.head])
     names = [next((n for n in (layer.name, *layer.aliases) if n in edges), "") for layer in program.layers]
     known = [
@@ -192,7 +197,7 @@ def _where_they_part(
     if not relative(found, wanted_logits.detach()) <= allowed:
         return f"between {before} and the logits, in the forward pass"
     after = "the logits"
-    for name, _, ct in reversed(known) if gate == "gradient" else ():
+    for name, _, ct in reversed(known) if policy == "gradient" else ():
         (wanted,) = torch.autograd.grad(
             (wanted_logits * seed).sum(), [edges[name]], retain_graph=True, allow_unused=True
         )

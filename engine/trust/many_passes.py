@@ -13,12 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..methods.masks import cells
-from .reference import layer_reference, plainly, reference, start_reference
+from ..rules.policies import POLICIES
+from .reference import CANCELLED, layer_reference, plainly, reference, start_reference
+from .relevance import relevance_reference
 
 STEPS = 2  # of a path
 THE_COTANGENT = ("gradient", "deconvnet", "guided_backprop")  # methods whose map is it
 MOST_WAYS = 4  # in which a layer is changed
-CANCELLED = 1e-2  # of a map's size without signs: a map below it is measured against that
 # From the maps at the points, each with the way from its origin to the image, [M, …] both.
 JOINED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mean": lambda maps, ways: torch.einsum("m...->...", maps) / len(maps),
@@ -59,7 +60,7 @@ def deviations_of_many(module: Any, x: Tensor, seed: Tensor) -> dict[str, float]
             elif base is None:
                 compared = _of_scores(module, x, seed, path)
             else:
-                compared = _of_points(module, x, seed, name, path, module.gate_of[base], known)
+                compared = _of_points(module, x, seed, name, path, module.policy_of[base], known)
             if compared is not None:
                 found[name] = compared.deviation
     return found
@@ -71,7 +72,7 @@ def _of_points(
     seed: Tensor,
     name: str,
     path: str,
-    gate: str,
+    policy: str,
     known: dict[tuple[str, str], tuple[Tensor, Tensor]],
 ) -> Compared:
     """The file's map and the reference's, of a path with two steps from a blurred image."""
@@ -79,15 +80,18 @@ def _of_points(
     none = torch.empty(0)
     origin = module.baseline(x, "blur")
     answer, _ = module.explain_along(x, seed, name, -1, options, origin, none)
-    if (path, gate) not in known:
+    if (path, policy) not in known:
         points, origins = module.points(path, x, origin, options, 0, STEPS)
         # As many at once as the file takes: kernels of another batch round otherwise, and at a kink that is seen.
         groups = points.split(min(STEPS, max(1, module.room)))
         maps = torch.cat(
-            [reference(module, group[:, 0], seed.expand(len(group), *seed.shape[1:]), gate)[1] for group in groups]
+            [
+                reference(module, group[:, 0], seed.expand(len(group), *seed.shape[1:]), policy)[1]
+                for group in groups
+            ]
         )[:, None]
-        known[path, gate] = maps, (x - origins).expand_as(maps)
-    maps, ways = known[path, gate]
+        known[path, policy] = maps, (x - origins).expand_as(maps)
+    maps, ways = known[path, policy]
     return Compared(answer, JOINED[module.finish_of[name]](maps, ways))
 
 
@@ -183,25 +187,30 @@ def _score(network: Callable[[Tensor], Tensor], seed: Tensor, given: Tensor) -> 
 
 
 def deviations_of_starts(module: Any, x: Tensor) -> dict[str, float]:
-    """The deviation of the cotangent at the image, per gate, of a seed at the middle one of the layers that a
+    """The deviation of the cotangent at the image, per policy, of a seed at the middle one of the layers that a
     question may start at; empty where there is none."""
     if not module.starts:
         return {}
     layer, found = module.starts[len(module.starts) // 2], {}
     x = x[:1]
     readers = {
-        module.gate_of[name]: name for name in module.gate_of if name in THE_COTANGENT and name in module.methods
+        module.policy_of[name]: name
+        for name in module.policy_of
+        if name in module.methods and (name in THE_COTANGENT or name in module.alone)
     }
-    for gate in module.gates_at_image:
-        if gate not in readers:
+    for policy in module.policies_at_image:
+        if policy not in readers:
             continue
         with torch.no_grad(), plainly():
             value = module.primals(x)[1][layer]
             seed = torch.randn(value.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
             seed = seed.to(value)
-            answer = module.explain_from(x, layer, seed, readers[gate])
-        wanted = start_reference(module, x, layer, seed, gate)
-        found[gate] = float((answer - wanted).abs().max() / wanted.abs().max().clamp_min(1e-30))
+            answer = module.explain_from(x, layer, seed, readers[policy])
+        if POLICIES[policy].relevance:
+            wanted = relevance_reference(module, x, seed, policy, layer)[0]
+        else:
+            wanted = start_reference(module, x, layer, seed, policy)
+        found[policy] = float((answer - wanted).abs().max() / wanted.abs().max().clamp_min(1e-30))
     return found
 
 

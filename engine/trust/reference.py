@@ -1,9 +1,10 @@
-"""What a file is held against: autograd through its own forward pass, with each gate stated anew.
+"""What a file is held against: autograd through its own forward pass, with each policy stated anew.
 
 The file's forward pass is interpreted call by call, and every activation call replaced by a function whose
-backward pass is the gate's formula. No rule and no listing of the backward half has a part in it.
+backward pass is the policy's formula. No rule and no listing of the backward half has a part in it.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,25 +15,27 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from ..rules.kinds import ACTIVATIONS, RECTIFIER
 from ..rules.pages import KINDS, ops_of
 
+CANCELLED = 1e-2  # of a map's size without signs: a map below it is measured against that
+
 
 class GatedActivation(torch.autograd.Function):
-    """An activation whose backward pass is a gate, stated with autograd's own derivative of the call."""
+    """An activation whose backward pass is a policy, stated with autograd's own derivative of the call."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, call: Callable[[Tensor], Tensor], gate: str, kind: str) -> Tensor:
+    def forward(ctx: Any, x: Tensor, call: Callable[[Tensor], Tensor], policy: str, kind: str) -> Tensor:
         """y = call(x)."""
         ctx.save_for_backward(x)
-        ctx.call, ctx.gate, ctx.kind = call, gate, kind
+        ctx.call, ctx.policy, ctx.kind = call, policy, kind
         return call(x)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        """The gate's formula, for any activation."""
+        """The policy's formula, for any activation."""
         (ct,), (x,) = grads, ctx.saved_tensors
         with torch.enable_grad():
             leaf = x.detach().requires_grad_()
             (slope,) = torch.autograd.grad(ctx.call(leaf).sum(), leaf)
-        return AT_ACTIVATIONS[ctx.gate](ct, x, slope, ctx.kind), None, None, None
+        return AT_ACTIVATIONS[ctx.policy](ct, x, slope, ctx.kind), None, None, None
 
 
 def _guided(ct: Tensor, x: Tensor, slope: Tensor, kind: str) -> Tensor:
@@ -48,46 +51,46 @@ AT_ACTIVATIONS: dict[str, Callable[[Tensor, Tensor, Tensor, str], Tensor]] = {
 }
 
 
-def reference(module: torch.jit.ScriptModule, x: Tensor, seed: Tensor, gate: str) -> tuple[Tensor, Tensor]:
-    """Logits, and the cotangent at the image under `gate`, by autograd through the file's forward pass."""
+def reference(module: torch.jit.ScriptModule, x: Tensor, seed: Tensor, policy: str) -> tuple[Tensor, Tensor]:
+    """Logits, and the cotangent at the image under `policy`, by autograd through the file's forward pass."""
     with torch.inference_mode(False), torch.enable_grad():
         leaf = x.detach().clone().requires_grad_()
-        logits, _ = _interpret(module, leaf, _gated(gate))
+        logits, _ = interpret(module, leaf, _gated(policy))
         (ct,) = torch.autograd.grad((logits * seed).sum(), leaf)
     return logits.detach(), ct
 
 
-def start_reference(module: torch.jit.ScriptModule, x: Tensor, layer: int, seed: Tensor, gate: str) -> Tensor:
-    """The cotangent at the image under `gate` of a seed at a layer, by autograd as in `reference`."""
+def start_reference(module: torch.jit.ScriptModule, x: Tensor, layer: int, seed: Tensor, policy: str) -> Tensor:
+    """The cotangent at the image under `policy` of a seed at a layer, by autograd as in `reference`."""
     with torch.inference_mode(False), torch.enable_grad():
         leaf = x.detach().clone().requires_grad_()
-        _, primals = _interpret(module, leaf, _gated(gate))
+        _, primals = interpret(module, leaf, _gated(policy))
         (ct,) = torch.autograd.grad((primals[layer] * seed).sum(), leaf)
     return ct
 
 
-def _gated(gate: str) -> Callable[..., Any]:
-    """How a call of the file's forward pass is made, so that autograd asks the gate at every activation.
+def _gated(policy: str) -> Callable[..., Any]:
+    """How a call of the file's forward pass is made, so that autograd asks the policy at every activation.
 
-    Raises ValueError for a gate whose formula is not stated here: none is judged by another's.
+    Raises ValueError for a policy whose formula is not stated here: none is judged by another's.
     """
-    if gate != "gradient" and gate not in AT_ACTIVATIONS:
-        raise ValueError(f"the certificate has no formula for the gate {gate!r}; state it in AT_ACTIVATIONS")
-    kinds = {f"aten::{op.__name__}": KINDS[op] for op in ops_of(*ACTIVATIONS)} if gate != "gradient" else {}
+    if policy != "gradient" and policy not in AT_ACTIVATIONS:
+        raise ValueError(f"the certificate has no formula for the policy {policy!r}; state it in AT_ACTIVATIONS")
+    kinds = {f"aten::{op.__name__}": KINDS[op] for op in ops_of(*ACTIVATIONS)} if policy != "gradient" else {}
 
     def call(kind: str, function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
         if kind in kinds:
             rest = args[1:]
-            return GatedActivation.apply(args[0], lambda x: function(x, *rest, **kwargs), gate, kinds[kind])
+            return GatedActivation.apply(args[0], lambda x: function(x, *rest, **kwargs), policy, kinds[kind])
         return function(*args, **kwargs)
 
     return call
 
 
 def layer_reference(
-    module: torch.jit.ScriptModule, x: Tensor, seed: Tensor, gate: str = "gradient"
+    module: torch.jit.ScriptModule, x: Tensor, seed: Tensor, policy: str = "gradient"
 ) -> list[tuple[Tensor, Tensor]]:
-    """Primal and cotangent of each layer under `gate`, by autograd through the file's forward pass.
+    """Primal and cotangent of each layer under `policy`, by autograd through the file's forward pass.
 
     The primals of the listing and its logits are values of one autograd graph. Some primals lie beside the way
     to the logits: a fold's value is given back per channel, tokens are laid out as maps. There the cotangent is
@@ -96,8 +99,8 @@ def layer_reference(
     """
     with torch.inference_mode(False), torch.enable_grad(), plainly():
         leaf = x.detach().clone().requires_grad_()
-        logits, primals = module.primals(leaf) if gate == "gradient" else _interpret(module, leaf, _gated(gate))
-        nodes = _behind(logits)
+        logits, primals = module.primals(leaf) if policy == "gradient" else interpret(module, leaf, _gated(policy))
+        nodes = behind(logits)
         edges = [get_gradient_edge(primal) for primal in primals]
         for index, edge in enumerate(edges):
             while edge.node not in nodes:
@@ -107,7 +110,7 @@ def layer_reference(
         return [(p.detach(), _carried(p, edge, ct)) for p, edge, ct in zip(primals, edges, cts, strict=True)]
 
 
-def _behind(value: Tensor) -> set[Any]:
+def behind(value: Tensor) -> set[Any]:
     """The nodes of the autograd graph that `value` comes from."""
     nodes, pending = set[Any](), [value.grad_fn]
     while pending:
@@ -129,12 +132,23 @@ def _carried(primal: Tensor, edge: GradientEdge, ct: Tensor) -> Tensor:
     return moved / squares
 
 
+def relative(found: Tensor, wanted: Tensor, whole: Tensor | None = None) -> float:
+    """The largest absolute difference over the largest absolute value of `whole`, or of what is wanted.
+
+    NaN where what is wanted is not a number anywhere itself; infinite where only what is found is not.
+    """
+    if found.isnan().any() and not wanted.isnan().any():
+        return math.inf
+    scale = (wanted if whole is None else whole).abs().max()
+    return float((found - wanted).abs().max() / scale.clamp_min(torch.finfo(wanted.dtype).tiny))
+
+
 def plainly() -> Any:
     """Without TorchScript's profiling, which makes the first calls several times as slow."""
     return torch.jit.optimized_execution(False)  # type: ignore[attr-defined]
 
 
-def _interpret(module: torch.jit.ScriptModule, x: Tensor, call: Callable[..., Any]) -> tuple[Tensor, list[Tensor]]:
+def interpret(module: torch.jit.ScriptModule, x: Tensor, call: Callable[..., Any]) -> tuple[Tensor, list[Tensor]]:
     """Run the TorchScript graph of `module.primals` call by call."""
     primals: Any = module.primals  # a ScriptMethod, which carries its graph
     graph = primals.inlined_graph

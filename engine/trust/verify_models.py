@@ -8,10 +8,11 @@ little.
 
 import multiprocessing
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +28,7 @@ from ..models.numbers import SEED
 from ..models.zoo import Size, geometry_of
 from ..pictures.geometry import Geometry
 from ..torchscript.lowering import lower
-from .certificate import BOUNDS, compare, gate_deviations, question
+from .certificate import BOUNDS, compare, policy_deviations, question
 from .many_passes import deviation_of_tails, deviations_of_starts
 
 COLUMNS = (
@@ -35,16 +36,20 @@ COLUMNS = (
     "original", "starts", "tails", "s",
 )  # fmt: skip
 
+# Of each policy that is measured a method; relevance has a table of its own.
+GATES = ["gradient", "deconvnet", "guided_backprop", "full_grad"]
 # Networks whose float64 reference takes more than 16 GB at 224 pixels, and the side that they are verified at.
 SMALLER = {"vit_h_14": 56, "regnet_y_128gf": 64, "timm/convmixer_768_32": 56}
+
+ENDED = "its process was ended, most likely for want of memory: try a smaller --side"
 
 
 @dataclass(frozen=True)
 class Row:
     """What was measured of one network; `refusal` or `failure` says why there is nothing.
 
-    gates: the file's deviation from its reference, per gate. original: of logits and gradient from the network.
-    inside: of seeds at the middle layer, the worst of the gates, and of the logits by the tails of layers.
+    policies: of the file from its reference, per policy. original: of logits and gradient from the network.
+    inside: of seeds at the middle layer, the worst of the policies, and of the logits by the tails of layers.
     """
 
     name: str
@@ -52,7 +57,7 @@ class Row:
     ops: int = 0
     gated: str = ""
     layers: int = 0
-    gates: dict[str, float] | None = None
+    policies: dict[str, float] | None = None
     original: dict[str, float] | None = None
     inside: dict[str, float] | None = None
     seconds: float = 0.0
@@ -69,8 +74,8 @@ class Row:
 
     @property
     def deviations(self) -> list[float]:
-        """Per gate from the file's reference, of logits and gradient from the network, and inside."""
-        return [value for found in (self.gates, self.original, self.inside) for value in (found or {}).values()]
+        """Per policy from the file's reference, of logits and gradient from the network, and inside."""
+        return [value for found in (self.policies, self.original, self.inside) for value in (found or {}).values()]
 
     def __str__(self) -> str:
         if self.refusal or self.failure:
@@ -88,24 +93,36 @@ def rows(names: Sequence[str], side: int = 224, dtype: torch.dtype = torch.float
     TorchScript keeps for good the code of each that it compiled, and a network too large for the machine ends its
     own process, not the table. Such a row counts as not kept.
     """
+    for name, found in each_in_its_process(names, _row, side, dtype):
+        yield found or Row(name, failure=ENDED)
+
+
+def each_in_its_process(
+    names: Sequence[str], measure: Callable[..., Any], *given: Any
+) -> Iterator[tuple[str, Any]]:
+    """What `measure` gives for each name and what is given besides, in a process of its own; None where that was
+    ended."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])  # so that torch is imported once
     for name in names:
         with ProcessPoolExecutor(1, context) as process:
             try:
-                yield process.submit(_row, name, side, dtype).result()
+                yield name, process.submit(measure, name, *given).result()
             except BrokenProcessPool:
-                yield Row(
-                    name, failure="its process was ended, most likely for want of memory: try a smaller --side"
-                )
+                yield name, None
 
 
 def _row(name: str, side: int, dtype: torch.dtype) -> Row:
+    return verify(name, *random_network(name, side), dtype)
+
+
+def random_network(name: str, side: int) -> tuple[nn.Module, Tensor]:
+    """A network of the zoo with random weights, and images for it."""
     if has_other_outputs(name):
         images = torch.randn(2, 3, *[min(side or SIDE, SIDE)] * 2, generator=torch.Generator().manual_seed(SEED))
-        return verify(name, build_other(name), images, dtype)
+        return build_other(name), images
     model = load_model(name, "random", size=_at_most(name, side))
-    return verify(name, model.module, model.example, dtype)
+    return model.module, model.example
 
 
 def _at_most(name: str, side: int) -> Size | None:
@@ -121,7 +138,7 @@ def header() -> str:
 
 
 def verify(name: str, module: nn.Module, example: Tensor, dtype: torch.dtype = torch.float64) -> Row:
-    """Compile a network in `dtype`, every trunk layer and every gate, and measure its certificate.
+    """Compile a network in `dtype`, every trunk layer and every policy, and measure its certificate.
 
     module: in evaluation mode; it is used up, a copy of the largest would not fit beside it. example: [N, C, H, W]
     sets the size; its images are those that BatchNorm's statistics are taken from. Where a network computes in a
@@ -133,7 +150,7 @@ def verify(name: str, module: nn.Module, example: Tensor, dtype: torch.dtype = t
     calibrate(module, example.to(dtype))
     try:
         network = bring(module, example.to(dtype))
-        compiled = compile_program(network, example.to(dtype))
+        compiled = compile_program(network, example.to(dtype), methods=GATES)
     except (CaptureError, CompileError, ValueError) as refusal:
         return Row(name, refusal=" ".join(str(refusal).split()))
     program = compiled.program
@@ -147,9 +164,9 @@ def verify(name: str, module: nn.Module, example: Tensor, dtype: torch.dtype = t
         ops=len(
             {op_name(node) for node in calls if node.target is not aten.type_as}
         ),  # which is of `compiler.keep_float32`
-        gated=f"{compiled.coverage.gated} ({sum(compiled.coverage.smooth.values())} smooth)",
+        gated=f"{compiled.coverage.calls} ({sum(compiled.coverage.smooth.values())} smooth)",
         layers=len(program.layers),
-        gates=gate_deviations(scripted),
+        policies=policy_deviations(scripted),
         inside={
             "starts": max(deviations_of_starts(scripted, question(scripted)[0]).values(), default=0.0),
             "tails": deviation_of_tails(scripted, question(scripted)[0]),

@@ -76,9 +76,11 @@ def test_an_exported_file_keeps_its_certificate(lite: Path, capsys: pytest.Captu
     status, out, _ = run(capsys, "check", lite)
     assert status == 0
     assert "bound 1e-05" in out
-    measured = re.findall(r"^  (gate|method) +(\w+) +(\S+), written (\S+)$", out, re.MULTILINE)
+    measured = re.findall(r"^  (policy|method) +(\w+) +(\S+), written (\S+)$", out, re.MULTILINE)
     assert [name for kind, name, *_ in measured if kind == "method"] == load(lite).methods
-    assert [name for kind, name, *_ in measured if kind == "gate"] == ["gradient", "deconvnet", "guided"]
+    assert [name for kind, name, *_ in measured if kind == "policy"] == [
+        "gradient", "deconvnet", "guided", "lrp_epsilon_plus",
+    ]  # fmt: skip
     assert out.endswith("\nkept\n")
 
 
@@ -118,7 +120,7 @@ def test_info_tells_what_is_in_a_file(lite: Path, tmp_path: Path, capsys: pytest
         (lambda m: m["layers"][3].update(shape=[1, 2, 3]), "shapes: the manifest tells"),
         (lambda m: m["layers"][3].update(stride=[1.0, 1.0]), "cells: the manifest tells"),
         (lambda m: m["methods"].pop(), "methods: the manifest tells"),
-        (lambda m: m["methods"][3].update(gate="guided"), "methods: the manifest tells"),
+        (lambda m: m["methods"][3].update(policy="guided"), "methods: the manifest tells"),
         (lambda m: m.update(classes=10), "classes: the manifest tells 10, the program has 1000"),
         (lambda m: m.update(pooled=3), "pooled: the manifest tells 3"),
         (lambda m: m["geometry"].update(resize=300), "resize: the manifest tells 300, the program has 256"),
@@ -222,6 +224,88 @@ def test_explain_writes_the_picture(
     assert picture.std() > 1
     if "--gray" in arguments:
         assert np.array_equal(picture[..., 0], picture[..., 2])
+
+
+def test_explain_draws_and_tells_boxes(
+    lite: Path, cat: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = []
+    for arguments in ([], ["--boxes"], ["--boxes", "--threshold", "0.6"], ["--boxes", "--several"]):
+        out = tmp_path / f"{len(pictures)}.png"
+        question = ["explain", cat, "-o", out, "--model", lite, "--layer", "blocks.4.2", *arguments]
+        status, text, _ = run(capsys, *question)
+        assert status == 0
+        boxes = re.findall(
+            r"^box (\d+): tiger cat: (\S+), (\S+) to (\S+), (\S+) \(.*\), \d+% of the map$", text, re.M
+        )
+        pictures.append((cv2.imread(str(out)), [[float(number) for number in box[1:]] for box in boxes]))
+    (plain, none), (drawn, (box,)), (_, (tighter,)), (_, several) = pictures
+    assert none == [] and len(several) > 1
+    left, top, right, bottom = box
+    assert 0 <= left < right <= 451 and 0 <= top < bottom <= 300
+    assert (tighter[2] - tighter[0]) * (tighter[3] - tighter[1]) < (right - left) * (bottom - top)
+    changed = np.argwhere((plain != drawn).any(2))
+    assert changed.min(0) == pytest.approx([top, left], abs=5)
+    assert changed.max(0) == pytest.approx([bottom, right], abs=5)
+
+
+def test_trust_tells_what_a_map_is_worth(
+    lite: Path, cat: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "trust.html"
+    status, text, _ = run(capsys, "trust", cat, "-o", out, "--model", lite, "--method", "deconvnet")
+    assert status == 0 and f"Deconvnet for tiger cat -> {out}" in text
+    assert re.search(r"^- It does not know the class: .* the map is (1\.00|0\.99) the same\.$", text, re.M)
+    page = out.read_text(encoding="utf-8")
+    assert page.count("<polyline") == 8 and page.count("data:image/png;base64") == 5
+    assert "<script" not in page and "://" not in page
+    status, _, err = run(capsys, "trust", cat, "-o", tmp_path / "trust.png", "--model", lite)
+    assert status == 1 and "the page is HTML; name it .html" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--threshold", "0.3"], "give --boxes too"),
+        (["--boxes", "--layer", "all"], "--boxes are of one layer"),
+        (["--boxes", "--threshold", "20"], "threshold is a share between 0 and 1; got 20.0"),
+        (["--boxes", "--method", "guided_backprop"], "guided_backprop has a value for each channel"),
+    ],
+)
+def test_boxes_that_fit_nothing_are_refused(
+    lite: Path, cat: Path, tmp_path: Path, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, _, err = run(capsys, "explain", cat, "-o", tmp_path / "out.png", "--model", lite, *arguments)
+    assert status == 1 and said in err and err.count("\n") == 1
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_explain_takes_colours_and_one_scale_for_all_layers(
+    lite: Path, cat: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def drawn(*arguments: str) -> Any:
+        out = tmp_path / "out.png"
+        assert run(capsys, "explain", cat, "-o", out, "--model", lite, *arguments)[0] == 0
+        return cv2.imread(str(out))
+
+    viridis, turbo = drawn(), drawn("--colours", "turbo")
+    assert (viridis != turbo).any() and np.array_equal(drawn("--colours", "viridis"), viridis)
+    own, common = drawn("--layer", "all"), drawn("--layer", "all", "--scale", "common")
+    assert own.shape == common.shape and (own != common).any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--colours", "coolwarm"], "--colours coolwarm: choose one of viridis, turbo"),
+        (["--scale", "common"], "give --layer all"),
+    ],
+)
+def test_looks_that_fit_nothing_are_refused(
+    lite: Path, cat: Path, tmp_path: Path, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, _, err = run(capsys, "explain", cat, "-o", tmp_path / "out.png", "--model", lite, *arguments)
+    assert status == 1 and said in err and err.count("\n") == 1
 
 
 def test_explain_takes_a_page_and_bands(lite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from engine import CompileError, compile_model, load, save
 from engine.rules import policies
 from engine.trust import certificate, reference
-from engine.trust.certificate import certify, relative
+from engine.trust.certificate import certify
+from engine.trust.reference import relative
 from tests.compiler.test_brought import Net, X
 from tests.whole.brought import Reversed, Sign
 
@@ -115,7 +116,7 @@ def test_a_rule_that_is_wrong_makes_no_file(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_gate_that_is_not_known_is_judged_by_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     module = compile_model(Stepped(torch.relu), X).module
     monkeypatch.delitem(reference.AT_ACTIVATIONS, "guided")
-    with pytest.raises(ValueError, match="no formula for the gate 'guided'"):
+    with pytest.raises(ValueError, match="no formula for the policy 'guided'"):
         certify(module)
 
 
@@ -138,7 +139,8 @@ def test_a_method_of_layers_is_judged_under_its_own_gate(monkeypatch: pytest.Mon
     monkeypatch.setitem(AT_LAYER, "guided_products", (lambda a, ct: torch.einsum("nchw,nchw->nhw", a, ct), True))
     found = compile_model(Stepped(torch.relu), X, methods=["guided_products", "gradient"])
     assert found.manifest["certificate"]["methods"]["guided_products"] < 1e-12
-    assert set(policies.GATES) == {"gradient", *reference.AT_ACTIVATIONS}
+    gates = {name for name, policy in policies.POLICIES.items() if not policy.alone}
+    assert gates == {"gradient", *reference.AT_ACTIVATIONS}
 
 
 def test_what_is_no_number_is_told_apart() -> None:

@@ -65,7 +65,7 @@ def test_a_reading_that_is_not_its_formula_is_refused_by_the_certificate() -> No
     ("row", "said"),
     [
         (Method("grad_cam", "gradient", Place.LAYER, products, "", ""), "called 'grad_cam' already"),
-        (Method("mine", "guidd", Place.LAYER, products, "", ""), "no gate is called 'guidd'; .*guided"),
+        (Method("mine", "guidd", Place.LAYER, products, "", ""), "no policy is called 'guidd'; .*guided"),
         (
             Method("mine", "gradient", Place.LAYER, products, "", "", times="guided"),
             "no image method is called 'guided'; .*guided_backprop",
