@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import MODELS
+from .language import language_at, say, speaking
 
 MB, GB = 1_000_000, 1_000_000_000
 
@@ -19,7 +20,7 @@ class Limits:
     largest: of the weights of a model that is offered. random: whether weights are drawn anew on demand; those
     that were drawn before stay on offer. memory: compiled models that are kept open. uploads: photos of visitors
     that lie on the disk. pictures: those that were drawn for them. artifacts: compiled models on the disk, beyond
-    which none is added.
+    which none is added. passes: of the network, for one question of a program.
     """
 
     largest: float = float("inf")
@@ -28,6 +29,7 @@ class Limits:
     uploads: float = 4 * GB
     pictures: float = 4 * GB
     artifacts: float = float("inf")
+    passes: float = float("inf")
 
     def offers(self, name: str) -> bool:
         """Is a model small enough to be offered here?"""
@@ -35,7 +37,9 @@ class Limits:
 
 
 OWN = Limits()  # on one's own machine
-PUBLIC = Limits(largest=120 * MB, random=False, memory=1 * GB, uploads=0.5 * GB, pictures=1 * GB, artifacts=4 * GB)
+PUBLIC = Limits(
+    largest=120 * MB, random=False, memory=1 * GB, uploads=0.5 * GB, pictures=1 * GB, artifacts=4 * GB, passes=600
+)  # fmt: skip
 
 
 def size_of(folder: Path) -> int:
@@ -73,7 +77,8 @@ class Uploads:
             room = length >= 0 and self._taken() + self._coming + length <= self.bound
             self._coming += length if room else 0
         if not room:
-            await _refuse(send, 411 if length < 0 else 507)
+            with speaking(language_at(headers.get(b"referer", b"").decode("latin-1"))):
+                await _refuse(send, 411 if length < 0 else 507)
             return
         try:
             await self.app(scope, receive, send)
@@ -88,7 +93,7 @@ class Uploads:
 
 
 async def _refuse(send: Any, status: int) -> None:
-    text = b"The disk of this page is full of photos at the moment. Try again in some hours."
+    text = say("The disk of this page is full of photos at the moment. Try again in some hours.").encode()
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(text)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": text})

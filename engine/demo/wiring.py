@@ -3,12 +3,11 @@
 from typing import Any
 
 import gradio as gr
-from gradio.events import api
 
 from . import look
+from .controls import CONTROLS, LOOKS
 from .desk import Desk, pick_layer
 from .layout import Parts
-from .question import CONTROLS
 from .state import Props
 
 # What the slider reads in the browser: it sets the picture, its line and its range.
@@ -34,7 +33,10 @@ def wire(demo: gr.Blocks, part: Parts, props: Props, desk: Desk) -> None:
     told = asking | waiting | {"outputs": [part[name] for name in props]}
     photos = told | {"outputs": [*told["outputs"], part["photo"]]}
 
-    looks = [part[name].input for name in ("method", "view", "gray", "show", "strength")]
+    inputs, outputs = {*controls, part["asked"]}, [*photos["outputs"], part["untrained"]]
+    asked = part["asked"].input(desk.explain_asked, **photos | {"inputs": inputs, "outputs": outputs})
+
+    looks = [part[name].input for name in LOOKS]
     models = [part[name].input for name in ("model", "untrained")]
     # Downloads have a lane of their own, so that nobody's picture waits for them.
     opening = asking | {"concurrency_id": "models", "outputs": part["opening"], "show_progress": "hidden"}
@@ -43,8 +45,7 @@ def wire(demo: gr.Blocks, part: Parts, props: Props, desk: Desk) -> None:
     opened.failure(None, part["open"], [part["model"], part["untrained"], part["opening"]], js=look.BACK)
     for event in (
         gr.on(looks, desk.explain_look, **told),
-        gr.on([part["target"].input, part["contrast"].input], desk.explain_class, **told),
-        part["classes"].select(desk.explain_click, **told),
+        asked,
         part["own"].upload(desk.explain_photo, **photos | {"inputs": {*controls, part["own"]}}),
         part["examples"].click(desk.explain_example, **photos | {"inputs": {*controls, part["examples"]}}),
         opened.success(desk.explain_model, **told),
@@ -54,12 +55,21 @@ def wire(demo: gr.Blocks, part: Parts, props: Props, desk: Desk) -> None:
         )
         drawn.success(None, **film, js=look.FRESH)
 
+    part["stop"].click(desk.stop, api_visibility="private", queue=False)
+    wishing = asking | {"inputs": {*controls, part["wish"]}, "outputs": part["answer"], "show_progress": "minimal"}
+    part["wish"].input(desk.draw_panel, **wishing)
     demo.load(None, **film, js=look.FRESH)
+    part["address"].change(None, part["address"], js=look.TRAVEL)
     part["layer"].change(None, **film, js=look.SHOW)
     picked = part["frames"].select(pick_layer, None, [part["layer"], part["tabs"]], api_visibility="private")
     picked.success(None, **film, js=look.SHOW)
     # A DownloadButton that makes its own file would have to be clicked twice.
-    for button, draw, link in (("lay", desk.draw_sheet, "sheet"), ("take", desk.take_model, "file")):
+    for button, draw, link in (
+        ("lay", desk.draw_sheet, "sheet"),
+        ("card", desk.draw_card, "card_file"),
+        ("film", desk.draw_film, "film_file"),
+        ("pack", desk.pack, "pack_file"),
+        ("take", desk.take_model, "file"),
+    ):
         made = part[button].click(draw, **asking, outputs=part[link])
         made.success(None, js=f"() => document.querySelector('#{part[link].elem_id}').click()")
-    api(desk.ask, api_name="explain", concurrency_id="engine")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from gradio_client import Client, handle_file
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 import app
 from engine.demo.question import Question
@@ -15,6 +15,8 @@ from engine.demo.scene import Scene
 from engine.demo.studio import Studio
 from tests.demo.hands import DESKTOP, LITE, SECONDS, OpenPage, served
 
+# A machine that does other things as well takes its time; what never comes is still found.
+expect.set_options(timeout=30 * SECONDS)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking",
@@ -74,18 +76,20 @@ def open_at(browser: Browser) -> Iterator[Callable[..., Page]]:
     faults: list[str] = []
     contexts = []
 
-    def open_at(site: str, viewport: dict[str, int] = DESKTOP, dark: bool = False) -> Page:
+    def open_at(site: str, viewport: dict[str, int] = DESKTOP, dark: bool = False, touch: bool = False) -> Page:
         def check(request: Request) -> None:
             if not request.url.startswith((site, "data:", "blob:")):
                 faults.append(f"request to {request.url}")
 
-        contexts.append(browser.new_context(viewport=viewport, color_scheme="dark" if dark else "light"))
+        scheme: Any = "dark" if dark else "light"
+        contexts.append(browser.new_context(viewport=viewport, color_scheme=scheme, has_touch=touch))
         page = contexts[-1].new_page()
         page.set_default_timeout(60 * SECONDS)
         page.on("request", check)
         page.on("pageerror", lambda error: faults.append(f"page error: {error}"))
         page.on("console", lambda told: faults.append(told.text) if told.type == "error" else None)
         page.goto(site)
+        page.locator("#layer").hover()  # a hand near the slider loads its frames
         page.wait_for_function("window.convlens?.length > 1 && window.convlens.every(frame => frame.complete)")
         return page
 

@@ -102,6 +102,17 @@ def picture(page: Page) -> str:
     return page.locator("#picture img").get_attribute("src") or ""
 
 
+def unveiled(page: Page) -> None:
+    """Nothing is being drawn any more, which gradio veils, and nothing comes or goes slowly."""
+    page.wait_for_function("!document.querySelector('.pending, .progress-text, .waits')", timeout=60 * SECONDS)
+    page.wait_for_timeout(300)
+    page.evaluate(
+        """Promise.all(document.getAnimations()
+            .filter(one => one.effect.getComputedTiming().endTime < 2000)
+            .map(one => one.finished.catch(() => null)))"""
+    )
+
+
 def pixels(page: Page) -> str:
     """What is painted, coarsely: the picture as a small data URL."""
     return str(
@@ -122,6 +133,25 @@ def changed(page: Page, before: str) -> str:
     page.wait_for_function("old => document.querySelector('#picture img')?.src !== old", arg=before)
     page.wait_for_load_state("networkidle")
     return picture(page)
+
+
+def choose_method(page: Page, method: str) -> None:
+    """Choose a method by its name, among the first ones or behind "More methods"."""
+    pill = page.locator(f"#method .pills [data-method={method}]")
+    if pill.count():
+        pill.click()
+        return
+    more = page.locator("#method details")
+    if more.get_attribute("open") is None:
+        more.locator("summary").click()
+    more.locator(f"[data-method={method}]").click()
+
+
+def choose_class(page: Page, word: str, typed: str) -> None:
+    """Choose the class to explain ("target"), or to compare with ("contrast"), by a word of the sentence."""
+    page.locator(f"#heading .word[data-word={word}]").click()
+    page.keyboard.type(typed)
+    page.keyboard.press("Enter")
 
 
 def no_toast(page: Page) -> None:

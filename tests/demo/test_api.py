@@ -13,15 +13,18 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 import app
+from engine.demo.programs import ENDPOINTS
 from tests.demo.hands import (
     EGYPTIAN_CAT,
     LITE,
     post,
+    posted_event,
 )
 
 
 def test_explain(ask: Callable[..., Any]) -> None:
-    picture, classes = ask()
+    picture, classes, _, facts = ask()
+    assert facts["method"] == "grad_cam"  # which knows the class at the last layer
     assert list(classes)[:3] == ["tiger cat", "Egyptian cat", "tabby"]
     assert cv2.imread(picture).shape == (300, 451, 3)
     assert cv2.imread(ask(method="guided_backprop")[0]).shape == (224, 224, 3)
@@ -37,7 +40,7 @@ def test_explain(ask: Callable[..., Any]) -> None:
         ({"layer": 74}, "no layer 74: this model has 73"),
         ({"layer": 0}, "no layer 0"),
         ({"target": 1000}, "no class 1000"),
-        ({"target": "cat"}, "whole number"),
+        ({"target": "cat"}, "no class 'cat'"),
         ({"method": "<img src=x onerror=alert(1)>"}, "&lt;img"),
     ],
 )
@@ -88,25 +91,26 @@ def test_weights_that_cannot_be_had(ask: Callable[..., Any]) -> None:
 @pytest.mark.parametrize("meta", [{}, {"meta": {"_type": "gradio.FileData"}}])
 def test_no_file_of_the_host_is_read(site: str, path: str, meta: dict[str, Any]) -> None:
     payload = {"path": path} | meta
-    event = json.loads(post(site, "explain", [payload, LITE, "grad_cam", None, None, None]).removeprefix("data: "))
+    values = [payload, LITE, "grad_cam", None, None, None, 0, "mean", None]
+    event = posted_event(site, "explain", values)
     assert event["success"] is False
-    error = event["output"]["error"]
-    # Gradio itself refuses what claims to be an upload, and tells nothing at all.
-    assert error is None if meta else error.startswith("That photo was not uploaded here")
+    # gradio itself refuses what claims to be an upload.
+    sentence = "The page could not read that question" if meta else "That photo was not uploaded here"
+    assert event["output"]["error"].startswith(sentence)
 
 
 def test_the_handlers_of_the_page_check_what_is_posted(site: str, chelsea: Path) -> None:
     config = httpx.get(f"{site}config").json()
     kinds = {entry["id"]: entry["type"] for entry in config["components"]}
-    dependency = next(entry for entry in config["dependencies"] if entry["api_name"] == "explain_class")
+    dependency = next(entry for entry in config["dependencies"] if entry["api_name"] == "explain_look")
     for photo in ({"path": "/etc/passwd"}, None):
         values = [photo if kinds[part] == "image" else LITE for part in dependency["inputs"]]
-        event = json.loads(post(site, "explain_class", values).removeprefix("data: "))
+        event = json.loads(post(site, "explain_look", values).removeprefix("data: "))
         assert event["success"] is False and event["output"]["error"]
 
 
-def test_only_explain_is_in_the_public_interface(client: Client) -> None:
-    assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/explain"]
+def test_only_the_table_is_in_the_public_interface(client: Client) -> None:
+    assert [*client.view_api(return_format="dict")["named_endpoints"]] == [f"/{name}" for name in ENDPOINTS]
 
 
 def test_the_queue_cannot_be_skipped(site: str, chelsea: Path) -> None:

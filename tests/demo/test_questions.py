@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from engine import Explainer
-from engine.demo import words
-from engine.demo.question import CONTROLS, Look, Question, RefusalError, read_question, uploaded
+from engine.demo import method_list
+from engine.demo.controls import DEFAULTS, RefusalError, uploaded
+from engine.demo.question import Look, Question, read_question
 from engine.demo.scene import Model, Scene
 from engine.demo.studio import settle
 from tests.demo.hands import (
@@ -19,16 +20,25 @@ from tests.demo.hands import (
 @pytest.fixture
 def posted(tmp_path: Path) -> dict[str, Any]:
     (tmp_path / "cat.png").write_bytes(b"a photo")
-    return CONTROLS | {"photo": {"path": str(tmp_path / "cat.png")}, "layer": 30.0, "target": 5, "contrast": 7}
+    return DEFAULTS | {"photo": {"path": str(tmp_path / "cat.png")}, "layer": 30.0, "target": 5, "contrast": 7}
 
 
 def test_a_question_counts_layers_from_zero_and_reads_every_control(
     posted: dict[str, Any], tmp_path: Path
 ) -> None:
     changed = {"untrained": True, "view": "negative", "gray": True, "show": "alone", "strength": 1}
+    changed |= {"colours": "turbo", "scale": "common", "at": "layers"}
     question = read_question(posted | changed, tmp_path)
     assert question == Question(
-        tmp_path / "cat.png", LITE, "random", "hires_cam", 29, 5, 7, Look("negative", True, True, 1.0)
+        tmp_path / "cat.png",
+        LITE,
+        "random",
+        "hires_cam",
+        29,
+        5,
+        7,
+        Look("negative", True, True, 1.0, "turbo", "common"),
+        "layers",
     )
     assert read_question({"photo": posted["photo"]}, tmp_path) == Question(tmp_path / "cat.png", LITE)
 
@@ -43,11 +53,14 @@ def test_a_question_counts_layers_from_zero_and_reads_every_control(
         ("layer", "last", "layer is a whole number"),
         ("layer", 2.5, "layer is a whole number"),
         ("layer", float("nan"), "layer is a whole number"),
-        ("target", float("inf"), "target is a whole number"),
-        ("contrast", {}, "contrast is a whole number"),
+        ("target", float("inf"), "class is a whole number"),
+        ("contrast", {}, "class is a whole number"),
         ("strength", 1.01, "between 0 and 1"),
         ("strength", float("nan"), "between 0 and 1"),
         ("strength", None, "between 0 and 1"),
+        ("colours", "coolwarm", "colours are one of viridis, inferno, turbo"),
+        ("colours", ["turbo"], "colours are one of"),
+        ("scale", "log", "scale is one of own, common"),
     ],
 )
 def test_a_control_never_offered_this(
@@ -107,7 +120,7 @@ def test_an_absent_method_tells_its_reason(scene: Scene) -> None:
     )
     with pytest.raises(RefusalError, match=r"CAM does not apply here: the head is no linear layer\."):
         settle(replace(scene.question, method="cam"), without, TIGER_CAT)
-    line = words.method_line("grad_cam", without.explainer.manifest["absent"])
+    line = method_list.method_line("grad_cam", without.explainer.manifest["absent"])
     assert "No CAM here: the head is no linear layer." in line and "arxiv.org/abs/1610.02391" in line
     assert "At all layers but the last: Not class-specific here" in line
-    assert "https://doi.org/10.1109/TIP.2021.3089943" in words.method_line("layer_cam", {})
+    assert "https://doi.org/10.1109/TIP.2021.3089943" in method_list.method_line("layer_cam", {})

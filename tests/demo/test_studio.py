@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from engine.demo.question import Look, Question, RefusalError
+from engine.demo.controls import RefusalError
+from engine.demo.question import Look, Question
 from engine.demo.scene import Scene
 from engine.demo.state import shown
 from engine.demo.studio import Studio
