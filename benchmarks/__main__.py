@@ -14,10 +14,11 @@ from typing import Any
 
 import torch
 
-from benchmarks import bfloat16, demo, growth, machine, memory, networks, the_file
+from benchmarks import bfloat16, demo, further, growth, machine, memory, networks, the_file
 from benchmarks.bounds import FASTER_THAN_THE_LOOP, VECTORS
 from benchmarks.check import MODELS as CHECKED
 from benchmarks.check import Ratios, check, ratios, read, write
+from benchmarks.further_tools import NEEDED
 from benchmarks.process import ROOT, fresh
 from benchmarks.reading import Result
 from benchmarks.tools import EVERY
@@ -35,7 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.check:
             return _check(options)
-        result = json.loads(options.read.read_text()) if options.read else everything(options)
+        result = json.loads(options.read.read_text()) if options.read else None
+        if options.only:
+            result = only_further(options, result)
+        elif result is None:
+            result = everything(options)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -55,13 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def everything(options: argparse.Namespace) -> Result:
     """Measure; one process at a time, and nothing beside it."""
-    result: Result = {"machine": machine.facts(options.device), "quick": options.quick, "networks": {}}
+    result = _nothing(options)
     with tempfile.TemporaryDirectory() as folder:
         for name in options.models:
             result["networks"][name] = _network(name, folder, options)
             _keep(result, options)
         if options.quick:
             return result
+        _further(result, folder, options)
         result["bfloat16"] = {"times": {}, "cosines": {}}
         timed = result["machine"]["bfloat16"] or options.device != "cpu"  # else a pass takes minutes
         for name in _chosen(options, bfloat16.MODELS) if timed else ():
@@ -83,6 +89,39 @@ def everything(options: argparse.Namespace) -> Result:
         _say("the demo")
         result["demo"] = fresh(demo.measure)
     return result
+
+
+def only_further(options: argparse.Namespace, known: Result | None) -> Result:
+    """Measure the further questions alone, and put them beside what is known from before.
+
+    Raises ValueError where that is of another machine.
+    """
+    result = _nothing(options)
+    if known:
+        here, there = machine.name(result["machine"]), machine.name(known["machine"])
+        if here != there:
+            raise ValueError(f"{options.read.name} is of another machine, {there}, and this is {here}")
+        result = known
+    with tempfile.TemporaryDirectory() as folder:
+        _further(result, folder, options)
+    return result
+
+
+def _nothing(options: argparse.Namespace) -> Result:
+    return {"machine": machine.facts(options.device), "quick": options.quick, "networks": {}}
+
+
+def _further(result: Result, folder: str, options: argparse.Namespace) -> None:
+    effort = further.QUICK if options.quick else further.FULL
+    result.setdefault("further", {})
+    for name in _chosen(options, list(further.TASKS_OF)):
+        path = Path(folder) / f"{name}.pt"
+        if not path.is_file():
+            _say(f"{name}, compiling")
+            fresh(networks.compiled, name, folder, NEEDED)
+        _say(f"{name}, further questions")
+        result["further"][name] = fresh(further.measured, name, str(path), options.device, effort)
+        _keep(result, options)
 
 
 def _keep(result: Result, options: argparse.Namespace) -> None:
@@ -156,6 +195,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--models", type=lambda text: text.split(","), metavar="NAME,…", help="names of the zoo")
     parser.add_argument("--quick", action="store_true", help="fewer rounds, batch 1, times alone")
+    parser.add_argument("--only", choices=["further"], help="measure this alone; --read FILE adds it to the rest")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
     parser.add_argument("--read", type=Path, metavar="FILE", help="measure nothing: take what --json wrote")
@@ -169,6 +209,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     options.models = options.models or list(CHECKED if options.check else MODELS)
     if options.update and not options.check:
         parser.error("--update belongs to --check")
+    if options.only and options.check:
+        parser.error("--check compares what the baseline has: leave --only out")
+    if options.only and not options.read and (options.docs or options.plot):
+        parser.error("page and plot are of everything: say by --read what the rest is taken from")
     if options.device.startswith("cuda") and not torch.cuda.is_available():
         parser.error("there is no CUDA device here: leave --device out")
     return options

@@ -6,8 +6,9 @@ For two cores with AVX-512, float32, batch 1, medians; F is the fastest forward 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from benchmarks.further_tools import FURTHER, GRADIENTS, GUIDED, PASSES
 from benchmarks.networks import HANDBOOK
-from benchmarks.reading import Result, cells_of, every_cell, gain, ratio
+from benchmarks.reading import Result, cells_of, every_cell, further_cells, gain, in_calls, ratio
 from benchmarks.tools import OURS, TASKS
 from engine import MODELS
 
@@ -24,6 +25,10 @@ BFLOAT16 = {"vgg16": 0.6, "resnet50": 0.6}  # guided backprop, of the time in fl
 COSINE = {"grad_cam": 0.999, "guided_backprop": 0.97}  # with float32, on the embedded model's photos, at least
 GUIDED_MEMORY = 1.0  # of captum's
 ALL_LAYERS_MEMORY = 2.0  # of the sum of the activations
+HIRES_CAM = 1.1  # at all layers: of Grad-CAM's time there
+GRADIENT_PASSES = 1.05  # a path: of the time of as many gradient passes, with as many images at once
+FASTER_ABLATION = 10.0  # than grad-cam's, at least
+UNIT = 1.0  # guided backprop of a unit: of that of a class
 
 Measured = tuple[float, str] | None  # a figure and where it was found
 
@@ -75,7 +80,23 @@ def bounds() -> list[Bound]:
         )
     found.append(Bound("peak memory of guided backprop: of captum's, most", GUIDED_MEMORY, _guided_memory))
     what = "peak memory of every layer: of the sum of the activations, most"
-    return [*found, Bound(what, ALL_LAYERS_MEMORY, _all_layers_memory)]
+    return [*found, Bound(what, ALL_LAYERS_MEMORY, _all_layers_memory), *_further()]
+
+
+def _further() -> list[Bound]:
+    """Those of the further questions, each for the worst of the networks."""
+    of_grad_cam = _most_calls("hires_cam_layers", "grad_cam_layers")
+    return [
+        Bound(f"{FURTHER['hires_cam_layers']}: of Grad-CAM there, most", HIRES_CAM, of_grad_cam),
+        *(
+            Bound(f"{FURTHER[task]}: of {passes} gradient passes, most", GRADIENT_PASSES, _most_passes(task))
+            for task, passes in PASSES.items()
+        ),
+        Bound(
+            f"{FURTHER['ablation_cam']}: over grad-cam, least", FASTER_ABLATION, _least_ablation, False, " times"
+        ),
+        Bound(f"{FURTHER['unit_guided']}: of guided backprop, most", UNIT, _most_calls("unit_guided", GUIDED)),
+    ]
 
 
 def table(result: Result) -> str:
@@ -116,6 +137,42 @@ def _least_gain(result: Result) -> Measured:
         (faster, f"{TASKS[task]}, {MODELS[name].title}, batch {batch}")
         for name, batch, task, cells in every_cell(result)
         if (faster := gain(cells, task)) is not None
+    ]
+    found += [
+        (faster, f"{FURTHER[task]}, {MODELS[name].title}")
+        for name, task, cells in further_cells(result)
+        if (faster := gain(cells, task)) is not None
+    ]
+    return min(found, default=None)
+
+
+def _most_calls(task: str, other: str) -> Callable[[Result], Measured]:
+    def measure(result: Result) -> Measured:
+        return _most(
+            (found, MODELS[name].title)
+            for name, cells in result.get("further", {}).items()
+            if (found := in_calls(cells, task, other)) is not None
+        )
+
+    return measure
+
+
+def _most_passes(task: str) -> Callable[[Result], Measured]:
+    def measure(result: Result) -> Measured:
+        return _most(
+            (found * cells[GRADIENTS][OURS]["batch"] / PASSES[task], MODELS[name].title)
+            for name, cells in result.get("further", {}).items()
+            if (found := in_calls(cells, task, GRADIENTS)) is not None
+        )
+
+    return measure
+
+
+def _least_ablation(result: Result) -> Measured:
+    found = [
+        (faster, MODELS[name].title)
+        for name, task, cells in further_cells(result)
+        if task == "ablation_cam" and (faster := gain(cells, task)) is not None
     ]
     return min(found, default=None)
 

@@ -25,23 +25,27 @@ from benchmarks.process import ROOT
 from benchmarks.slider import frame_ms
 from benchmarks.visitors import HOST, Server, Visitor, crowd
 from engine import load_photo
-from engine.demo.question import DEFAULT_METHOD, Question
-from engine.demo.studio import LARGE, Studio, encode, methods_of_a_pass
+from engine.demo.controls import DEFAULT_METHOD
+from engine.demo.of_a_pass import methods_of_a_pass
+from engine.demo.question import Question
+from engine.demo.scene import Model
+from engine.demo.studio import LARGE, Studio, encode
 
 MODEL = "efficientnet_lite0"
 SIZES = {"1024 px": (680, 1024), "12 megapixels": (3000, 4000)}  # height and width of a photo
 CROWDS = {1: 10, 4: 24, 16: 64}  # visitors at once: questions in all
 CHANGES = {"method": "guided_grad_cam", "Values": "negative", "Strength": 0.8}  # by label or elem_id
-BOUNDS = {"beside": 60.0, "change": 50.0, "warm": 6.0, "cold": 10.0, "share": 0.9, "wait": 1.3, "slider": 50.0}
+BOUNDS = {"beside": 60.0, "change": 50.0, "warm": 6.0, "cold": 10.0, "share": 0.9, "wait": 1.3, "slider": 20.0}
 # In a process of its own: where the main thread has had a team of OpenMP threads, those of others are slow.
 OWN = """
 import sys, threading, time, torch
 from engine import load
-from engine.demo.question import DEFAULT_METHOD
-from engine.demo.studio import methods_of_a_pass
+from engine.demo.controls import DEFAULT_METHOD
+from engine.demo.of_a_pass import methods_of_a_pass
+from engine.demo.scene import Model
 explainer, cores, seconds = load(sys.argv[1]), torch.get_num_threads(), float(sys.argv[2])
 photo, asked = torch.zeros(680, 1024, 3, dtype=torch.uint8), [0] * cores
-methods = methods_of_a_pass(explainer, DEFAULT_METHOD)
+methods = methods_of_a_pass(Model(explainer), DEFAULT_METHOD)
 ready, begin = threading.Barrier(cores + 1), []
 
 def ask():
@@ -105,8 +109,9 @@ def table(result: dict[str, Any]) -> str:
     for control, ms in result["changes"].items():
         row(f"another {control.lower()}", f"{bounds['change']:.0f} ms", f"{ms:.0f} ms", ms <= bounds["change"])
     if result.get("slider") is not None:  # there is a browser to move it in
-        ms = result["slider"]
-        row("another layer, by the slider", f"{bounds['slider']:.0f} ms", f"{ms:.0f} ms", ms <= bounds["slider"])
+        found, bound = result["slider"], bounds["slider"]
+        told = f"{found['p95']:.0f} ms; median {found['median']:.0f} ms"
+        row("another layer, by the slider, p95", f"{bound:.0f} ms", told, found["p95"] <= bound)
     for kind, seconds in result["starts"].items():
         row(f"{kind} start to page", f"{bounds[kind]:.0f} s", f"{seconds:.1f} s", seconds <= bounds[kind])
     for count, found in result["crowds"].items():
@@ -151,7 +156,7 @@ async def _again(port: int) -> tuple[float, dict[str, float]]:
     load_photo(photo)
     transport = statistics.median(known) - (time.perf_counter() - begin) * 1e3
     values: dict[Any, Any] = {"photo": await visitor.upload(photo), "method": "grad_cam"}
-    await visitor.ask("explain_class", values)  # the one that the page has chosen: what follows asks for it too
+    await visitor.ask("explain_look", values)  # the one that the page has chosen: what follows asks for it too
     changes = {}
     for control, value in CHANGES.items():
         signed = {"method": "gradient"} if control == "Values" else {}
@@ -165,7 +170,7 @@ def _stages(folder: Path, height: int, width: int) -> dict[str, float]:
     """Median ms of what lies between a photo's file and the picture's, as the demo does it."""
     studio, times = Studio(folder / "views", folder), dict[str, list[float]]()
     explainer = studio.open(MODEL, "default").explainer
-    methods = methods_of_a_pass(explainer, DEFAULT_METHOD)
+    methods = methods_of_a_pass(Model(explainer), DEFAULT_METHOD)
 
     def timed(stage: str, work: Callable[[], Any]) -> Any:
         begin = time.perf_counter()

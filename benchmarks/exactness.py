@@ -92,11 +92,11 @@ Made by `python -m benchmarks.exactness`.
 
 `python -m engine verify --all`: {head}.
 
-Each network is compiled with every trunk layer and every gate. *gradient*, *deconvnet*, *guided*: the largest
+Each network is compiled with every trunk layer and every policy. *gradient*, *deconvnet*, *guided*: the largest
 deviation of the file's cotangent at the image from its reference, autograd through the file's own forward pass
 with every activation call replaced. *logits*, *original*: the largest deviation of logits and gradient from the
 network that was compiled, by autograd through it. *starts*: of the cotangent at the image of a random seed at
-the middle one of the layers that a question may start at, the worst of the gates. *tails*: of the logits by the
+the middle one of the layers that a question may start at, the worst of the policies. *tails*: of the logits by the
 tails of the first, the middle and the last layer that has one. All are relative to the largest value, for two
 images, and for one where a seed or a tail is at a layer. Inputs
 are at most 224 pixels wide; three networks, whose reference takes more than 16 GB there, have smaller ones. A

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from benchmarks.further_tools import FURTHER
 from benchmarks.networks import FORWARD, HANDBOOK
 from benchmarks.tools import OURS, TASKS
 
@@ -51,3 +52,20 @@ def every_cell(result: Result) -> list[tuple[str, int, str, Cells]]:
         for task in TASKS
         if task in cells
     ]
+
+
+def further_cells(result: Result) -> list[tuple[str, str, Cells]]:
+    """All (network, task) of the further questions that were measured, with the times of that network."""
+    return [
+        (name, task, cells)
+        for name, cells in result.get("further", {}).items()
+        for task in FURTHER
+        if task in cells
+    ]
+
+
+def in_calls(cells: Cells, task: str, other: str) -> float | None:
+    """A median of this project's in medians of another question to it; None where one was not measured."""
+    if task not in cells or other not in cells:
+        return None
+    return float(cells[task][OURS]["median"]) / float(cells[other][OURS]["median"])

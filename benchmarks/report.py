@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bounds, demo, machine, the_file
+from benchmarks import bounds, demo, further_table, machine, the_file
 from benchmarks.bfloat16 import METHODS, PHOTOS
 from benchmarks.growth import PEER
 from benchmarks.networks import FORWARD
@@ -17,22 +17,27 @@ UNITS = {"layers": "layers", "side": "side of the image", "batch": "batch"}
 def page(result: Result, picture: str = "", main: bool = True) -> str:
     """The whole page. picture: the plot's address, where there is one. main: with what was tried; other pages say
     where that is."""
-    parts = [f"# How fast\n\n{HEAD.format(machine=machine.text(result['machine']))}", in_short(result)]
+    parts = [f"# How fast\n\n{HEAD.format(machine=machine.text(result['machine']))}"]
+    if result["networks"]:
+        parts.append(in_short(result))
     if picture:
         parts.append(f"![What each tool takes, in forward passes of the same network]({picture})")
     if result["machine"]["device"] == "cpu":
         parts.append(f"## The bounds\n\n{BOUNDS}\n\n{bounds.table(result)}")
-    parts.append(f"## Each call\n\n{CALLS}")
+    if result["networks"]:
+        parts.append(f"## Each call\n\n{CALLS}")
     parts += [
         f"### {network['file']['title']}, batch {batch}\n\n{calls(result, name, int(batch))}"
         for name, network in result["networks"].items()
         for batch in network["batches"]
     ]
+    if result.get("further"):
+        parts.append(further_table.section(result["further"]))
     if result.get("bfloat16"):
         parts.append(f"## bfloat16\n\n{BFLOAT16}\n\n{bfloat16(result['bfloat16'])}")
     if not main:
         parts.append(ELSEWHERE)
-    elif NOTES.is_file():
+    elif result["networks"] and NOTES.is_file():
         parts.append(NOTES.read_text().strip())
     for name, series in result.get("growth", {}).items():
         parts.append(

@@ -13,13 +13,18 @@ Call = Callable[[], object]
 
 def once(call: Call, device: str = "cpu") -> float:
     """Milliseconds of one call; on a GPU until its work is done."""
+    return timed(call, device)[0]
+
+
+def timed(call: Call, device: str = "cpu") -> tuple[float, object]:
+    """Milliseconds of one call, as `once`, and what it answers."""
     if device.startswith("cuda"):
         torch.cuda.synchronize(device)
     start = time.perf_counter()
-    call()
+    answer = call()
     if device.startswith("cuda"):
         torch.cuda.synchronize(device)
-    return (time.perf_counter() - start) * 1e3
+    return (time.perf_counter() - start) * 1e3, answer
 
 
 def warm_up(call: Call, fewest: int, device: str = "cpu") -> float:

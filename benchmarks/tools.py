@@ -89,16 +89,18 @@ def captum_guided(asked: Question) -> Callable[[], Tensor]:
 
 def torchcam_grad_cam(asked: Question) -> Prepared:
     """GradCAM at the last layer: a list of one map [N, h, w]."""
-    return _torchcam(asked, asked.layers[-1:])
+    return torchcam_at(asked, asked.layers[-1:])
 
 
-def _torchcam(asked: Question, layers: list[str]) -> Callable[[], list[Tensor]]:
-    from torchcam.methods import GradCAM
+def torchcam_at(asked: Question, layers: list[str], method: str = "GradCAM") -> Callable[[], list[Tensor]]:
+    """One of its classes at all of these layers, from one pass: a map [N, h, w] for each."""
+    from torchcam import methods
 
     def call() -> list[Tensor]:
-        with GradCAM(asked.module, list(layers)) as cam:
+        with getattr(methods, method)(asked.module, list(layers)) as cam:
             logits = asked.module(asked.x.detach().requires_grad_())
-            return cam(asked.targets, logits, normalized=False)
+            maps: list[Tensor] = cam(asked.targets, logits, normalized=False)
+            return maps
 
     return call
 
@@ -106,7 +108,7 @@ def _torchcam(asked: Question, layers: list[str]) -> Callable[[], list[Tensor]]:
 def torchcam_and_captum(asked: Question) -> Callable[[], dict[str, Tensor]]:
     """The best that two tools do together: torchcam's Grad-CAM of all layers from one pass, captum's guided
     backprop from another, brought to the image's size and multiplied."""
-    layers, image = _torchcam(asked, asked.layers), captum_guided(asked)
+    layers, image = torchcam_at(asked, asked.layers), captum_guided(asked)
 
     def call() -> dict[str, Tensor]:
         maps = [F.interpolate(small[:, None], asked.size, mode="bilinear")[:, 0] for small in layers()]
@@ -118,17 +120,21 @@ def torchcam_and_captum(asked: Question) -> Callable[[], dict[str, Tensor]]:
 
 def grad_cam(asked: Question) -> Callable[[], np.ndarray]:
     """GradCAM at the last layer: [N, S, S], scaled to 0..1."""
-    return _grad_cam(asked, asked.layers[-1:])
+    return grad_cam_at(asked, asked.layers[-1:])
 
 
-def _grad_cam(asked: Question, layers: list[str]) -> Callable[[], np.ndarray]:
-    from pytorch_grad_cam import GradCAM  # type: ignore[import-untyped]
+def grad_cam_at(
+    asked: Question, layers: list[str], method: str = "GradCAM", **options: object
+) -> Callable[[], np.ndarray]:
+    """One of its classes at all of these layers, from one pass: [N, S, S] of one, [N, L, S, S] of more."""
+    import pytorch_grad_cam  # type: ignore[import-untyped]
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget  # type: ignore[import-untyped]
 
     targets = [ClassifierOutputTarget(index) for index in asked.targets]
 
     def call() -> np.ndarray:
-        with GradCAM(asked.module, [asked.module.get_submodule(layer) for layer in layers]) as cam:
+        parts = [asked.module.get_submodule(layer) for layer in layers]
+        with getattr(pytorch_grad_cam, method)(asked.module, parts, **options) as cam:
             if len(layers) > 1:  # which it would average
                 cam.aggregate_multi_layers = lambda maps: np.concatenate(maps, 1)
             # Images that ask for a gradient let the weights be frozen, which more than halves the time.
@@ -147,7 +153,7 @@ def grad_cam_guided(asked: Question) -> Callable[[], np.ndarray]:
 
 def grad_cam_every_layer(asked: Question) -> Callable[[], dict[str, Tensor]]:
     """GradCAM of all layers from one pass, guided backprop from another, multiplied."""
-    layers, image = _grad_cam(asked, asked.layers), grad_cam_guided(asked)
+    layers, image = grad_cam_at(asked, asked.layers), grad_cam_guided(asked)
 
     def call() -> dict[str, Tensor]:
         cams, guided = torch.from_numpy(layers()), torch.from_numpy(image()).permute(2, 0, 1)[None]

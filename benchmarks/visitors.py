@@ -9,10 +9,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.error import URLError
 from urllib.request import urlopen
 from uuid import uuid4
@@ -28,18 +28,28 @@ app.launch(app.build(artifacts=Path(sys.argv[1])), server_port=int(sys.argv[2]),
 
 
 class Server:
-    """The demo with its models in `artifacts`; `started` tells how many seconds it took to the first page."""
+    """The demo with its models in `artifacts`; `started` tells how many seconds it took to the first page.
 
-    def __init__(self, artifacts: Path) -> None:
+    script: what serves it, which is given the folder, the port and `arguments`. terminal: takes what it says.
+    """
+
+    def __init__(
+        self,
+        artifacts: Path,
+        script: str = SERVE,
+        arguments: Sequence[str] = (),
+        terminal: IO[bytes] | None = None,
+    ) -> None:
         with socket.socket() as free:
             free.bind((HOST, 0))
             self.port = free.getsockname()[1]
         begin = time.perf_counter()
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", SERVE, str(artifacts), str(self.port)],
+            [sys.executable, "-W", "ignore", "-c", script, str(artifacts), str(self.port), *arguments],
             cwd=ROOT,
             env=os.environ | {"GRADIO_TEMP_DIR": str(artifacts / "uploads")},
-            stdout=subprocess.DEVNULL,
+            stdout=terminal or subprocess.DEVNULL,
+            stderr=terminal,
         )
         while not self._answers():
             if self.process.poll() is not None:
@@ -82,7 +92,7 @@ class Visitor:
     async def explain(self, photo: bytes) -> float:
         """Upload a photo, ask for its picture and fetch it; the milliseconds that this took."""
         begin = time.perf_counter()
-        picture, _ = await self.ask("explain", {0: await self.upload(photo)})
+        picture, *_ = await self.ask("explain", {0: await self.upload(photo)})
         await self._http("GET", f"/gradio_api/file={picture['path']}")
         return (time.perf_counter() - begin) * 1e3
 
@@ -95,23 +105,43 @@ class Visitor:
 
     async def ask(self, handler: str, values: dict[Any, Any]) -> list[Any]:
         """Ask a handler of the page; `values` are those of controls, by their elem_id, label or number."""
+        await self.join(handler, values)
+        reader, writer = await self.listen()
+        try:
+            event = json.loads(await completed(reader))
+        finally:
+            writer.close()
+        if not event["success"]:
+            raise RuntimeError(f"{handler} failed: {event['output']}")
+        found: list[Any] = event["output"]["data"]
+        return found
+
+    async def join(self, handler: str, values: dict[Any, Any]) -> None:
+        """Put a question, as `ask` does, without waiting for its answer."""
         asked = next(entry for entry in self.config["dependencies"] if entry["api_name"] == handler)
         data = [self._value(number, part, values) for number, part in enumerate(asked["inputs"])]
         data = data or [values[0], *[None] * 5]
         body = {"data": data, "fn_index": asked["id"], "session_hash": self.session}
         await self._http("POST", "/gradio_api/queue/join", json.dumps(body).encode(), "application/json")
-        reader, writer = await self._send("GET", f"/gradio_api/queue/data?session_hash={self.session}")
+
+    async def listen(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Open the stream of this visitor's answers."""
+        return await self._send("GET", f"/gradio_api/queue/data?session_hash={self.session}")
+
+    async def answer(self) -> str:
+        """The next answer of the stream, as JSON."""
+        reader, writer = await self.listen()
         try:
-            while line := await reader.readline():
-                if b"process_completed" in line:
-                    event = json.loads(line[line.index(b"{") :])
-                    if not event["success"]:
-                        raise RuntimeError(f"{handler} failed: {event['output']}")
-                    found: list[Any] = event["output"]["data"]
-                    return found
+            return await completed(reader)
         finally:
             writer.close()
-        raise RuntimeError(f"{handler} was never answered")
+
+    async def raw(self, method: str, path: str, body: bytes, kind: str) -> tuple[bytes, bytes]:
+        """Any request at all: the first line of what comes back, and its body."""
+        reader, writer = await self._send(method, path, body, kind)
+        head, _, content = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+        return head.split(b"\r\n")[0], content
 
     def _value(self, number: int, part: int, values: dict[Any, Any]) -> Any:
         props = self.parts[part]["props"]
@@ -136,6 +166,14 @@ class Visitor:
         if b" 200 " not in head.split(b"\r\n")[0]:
             raise RuntimeError(f"{request[1]}: {head.decode()}")
         return body
+
+
+async def completed(reader: asyncio.StreamReader) -> str:
+    """The next question of a stream that is answered or refused, as JSON. Raises RuntimeError where it ends."""
+    while line := await reader.readline():
+        if b"process_completed" in line or b"unexpected_error" in line:
+            return line[line.index(b"{") :].decode()
+    raise RuntimeError("a question was never answered")
 
 
 async def crowd(port: int, count: int, photos: list[bytes]) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from benchmarks import bfloat16, growth, machine, the_file, tools
+from benchmarks import bfloat16, further_tools, growth, machine, the_file, tools
 from tests.benchmarks.small import GUIDED
 
 
@@ -27,10 +27,18 @@ def result(**ours: float) -> dict[str, Any]:
     sizes = {"compile": 9.0, "weights": 500, "file": 510}
     facts = {"title": "VGG16", "layers": ["features.0"] * 32, "modules": 30, "activations": 60, **sizes}
     point = {task: {tools.OURS: 10.0, growth.PEER[task]: 15.0} for task in tools.TASKS} | {"forward": 5.0, "at": 4}
+    further = {task: {tools.OURS: times(50.0)} for task in further_tools.BESIDE | further_tools.FURTHER}
+    further["gradients"][tools.OURS]["batch"] = 8
+    for task, peers in (further_tools.BATCHED_PEERS | further_tools.FURTHER_PEERS).items():
+        further[task] |= {tool: times(75.0, layout="contiguous", batch=4, agreement=0.9999) for tool in peers}
+    further["integrated_gradients"][tools.OURS] = times(210.0)
+    further["integrated_gradients"]["captum"] = times(300.0, layout="contiguous", batch=4, agreement=None)
+    further["ablation_cam"]["grad-cam"] = times(450.0, layout="contiguous", batch=4, agreement=0.9999)
     network = {"file": facts, "batches": {"1": cells, "8": cells}, "memory": dict.fromkeys(tools.TASKS, both)}
     return {
         "machine": machine.facts() | {"bfloat16": True, "cpu": "a CPU"},
         "networks": {"vgg16": network},
+        "further": {"vgg16": further},
         "bfloat16": {
             "times": {"vgg16": {"float32": times(100.0), "bfloat16": times(61.0)}},
             "cosines": {method: dict.fromkeys(bfloat16.PHOTOS, 0.98) for method in bfloat16.METHODS},

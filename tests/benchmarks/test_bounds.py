@@ -28,6 +28,7 @@ def test_the_bounds_are_those_that_were_set() -> None:
     others = [(1.0, False), (1.3, False), (1.3, False), (80.0, False), (0.6, True), (0.6, True)]
     assert limits == [(limit, True) for limit in passes] + others + [
         (0.999, False), (0.97, False), (1.0, True), (2.0, True),
+        (1.1, True), (1.05, True), (1.05, True), (10.0, False), (1.0, True),
     ]  # fmt: skip
 
 
@@ -49,6 +50,24 @@ def test_one_slow_cell_breaks_the_bound_of_every_cell() -> None:
     found["networks"]["vgg16"]["batches"]["8"] = result(every_layer=6.5)["networks"]["vgg16"]["batches"]["8"]
     bound = next(bound for bound in bounds.bounds() if bound.what.startswith("every cell"))
     assert bound.measure(found) == (pytest.approx(600 / 650), "every layer, VGG16, batch 8")
+    assert bound.kept(found) is False
+
+
+def test_bounds_of_further_questions() -> None:
+    found = {bound.what: (bound.measure(result()), bound.kept(result())) for bound in bounds.bounds()}
+    assert found["HiResCAM, all layers: of Grad-CAM there, most"] == ((1.0, "VGG16"), True)
+    passes = found["integrated gradients, 32 steps: of 32 gradient passes, most"]
+    assert passes == ((pytest.approx(210 / (32 / 8 * 50)), "VGG16"), True)
+    assert found["SmoothGrad, 25 samples: of 25 gradient passes, most"] == ((pytest.approx(0.32), "VGG16"), True)
+    assert found["Ablation-CAM, last layer: over grad-cam, least"] == ((9.0, "VGG16"), False)
+    assert found["a unit's guided backprop: of guided backprop, most"] == ((1.0, "VGG16"), True)
+
+
+def test_a_further_question_is_one_of_the_cells() -> None:
+    found = result()
+    found["further"]["vgg16"]["occlusion"]["captum"] = times(40.0)
+    bound = next(bound for bound in bounds.bounds() if bound.what.startswith("every cell"))
+    assert bound.measure(found) == (0.8, "occlusion, 7 × 7 windows, VGG16")
     assert bound.kept(found) is False
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import check, networks
+from benchmarks import check, further, machine, networks
 from tests.benchmarks.invented import result
 from tests.benchmarks.small import GUIDED
 
@@ -33,6 +33,7 @@ def measurements(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     answers = {
         networks.compiled: invented["networks"]["vgg16"]["file"],
         networks.measured: invented["networks"]["vgg16"]["batches"]["1"],
+        further.measured: invented["further"]["vgg16"],
     }
 
     def answer(function: Any, *arguments: Any) -> Any:
@@ -54,6 +55,34 @@ def test_the_command_measures_writes_and_reads(measurements, tmp_path: Path, cap
     assert command.main(["--read", str(figures)]) == 0
     assert capsys.readouterr().out == printed
     assert len(measurements) == 2
+
+
+def test_further_questions_alone_and_beside_what_is_known(measurements, tmp_path: Path, capsys: Any) -> None:
+    figures, known = tmp_path / "figures.json", tmp_path / "known.json"
+    options = ["--only", "further", "--models", "vgg16,densenet121", "--json", str(figures)]
+    assert command.main(options) == 0
+    assert [(call[0], call[1]) for call in measurements] == [("compiled", "vgg16"), ("measured", "vgg16")]
+    printed = capsys.readouterr().out
+    assert "a unit's deconvnet" in printed and "What was tried" not in printed
+    alone = json.loads(figures.read_text())
+    assert not alone["networks"] and list(alone["further"]) == ["vgg16"]
+    earlier = result() | {"machine": machine.facts(), "further": {"resnet50": alone["further"]["vgg16"]}}
+    known.write_text(json.dumps(earlier))
+    assert command.main([*options, "--read", str(known)]) == 0
+    both = json.loads(figures.read_text())
+    assert both["networks"] == earlier["networks"] and sorted(both["further"]) == ["resnet50", "vgg16"]
+    earlier["machine"]["cpu"] = "another"
+    known.write_text(json.dumps(earlier))
+    capsys.readouterr()
+    assert command.main([*options, "--read", str(known)]) == 2 and "another machine" in capsys.readouterr().err
+
+
+def test_a_part_is_no_page(measurements, capsys: Any) -> None:
+    for option in ("--docs", "--plot=plot.png"):
+        with pytest.raises(SystemExit):
+            command.main(["--only", "further", option])
+        assert "--read" in capsys.readouterr().err
+    assert not measurements
 
 
 def test_the_commands_exit_status_tells_of_a_regression(

@@ -13,6 +13,8 @@ def test_the_page_renders() -> None:
         "VGG16 | 1 | 100.0 ms | **1.05 F**, 1.43 times as fast as captum",
         "| every layer | **ConvLens** | 300.0 | 270.0 | 5% | 9 | 3.00 | 0.50 | 0, of it 0 |",
         "≈ 9000.0",
+        "| occlusion, 7 × 7 windows | captum, contiguous, 4 at once | 75.0 | 67.5 | 5% | 9 | 1.00 | 0.9999 |",
+        "| integrated gradients, 32 steps | **ConvLens** | 210.0 | 189.0 | 5% | 9 | 0.70 |  |",
         "(performance.png)",
         "| **no** |",
     ):

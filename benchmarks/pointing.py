@@ -1,0 +1,97 @@
+"""The grid pointing game: of a mosaic of four photos, which share of a map lies on the photo of its class?
+
+    python -m benchmarks.pointing [MODEL|FILE.pt] [--methods lrp_epsilon_plus guided_backprop ...]
+
+Böhle et al. 2021, arXiv:2104.00032: photos that a network is sure of, four in a square, each in a cell of its
+own. A map of one of their classes should lie on its cell; by chance a quarter of it does. Counted is what is
+positive in a map, summed over the colours, at the pixels. The contrastive seed asks for a class rather than for
+the other three.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import gradio
+import numpy as np
+import skimage.data
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine import METHODS, Explainer, compile_model, load, load_model, load_photo
+
+METHODS_ASKED = (
+    "lrp_epsilon_plus",
+    "lrp_epsilon_gamma_box",
+    "lrp_epsilon",
+    "excitation_backprop",
+    "guided_backprop",
+)
+MOSAICS = ((0, 1, 2, 3), (3, 4, 5, 0), (1, 2, 4, 5), (5, 3, 1, 4))  # of six photos, each in three cells or so
+
+
+def photos() -> list[NDArray[np.uint8]]:
+    """Six photos that come with scikit-image and Gradio: a cat, coffee, a rocket, a camera, a lion, a cheetah."""
+    folder = Path(gradio.__file__).parent
+    wild = [folder / "media_assets/images/lion.jpg", folder / "test_data/cheetah2.jpg"]
+    names = ("chelsea", "coffee", "rocket", "camera")
+    known: list[NDArray[np.uint8]] = [getattr(skimage.data, name)() for name in names]
+    known[-1] = np.stack([known[-1]] * 3, -1)  # which is grey
+    return [*known, *map(load_photo, wild)]
+
+
+def mosaic(images: Sequence[Tensor], size: Sequence[int]) -> Tensor:
+    """Four images [1, C, S, S], each half as wide and high, as one [1, C, S, S]: row by row."""
+    half = (size[0] // 2, size[1] // 2)
+    small = [torch.nn.functional.interpolate(x, half, mode="bilinear", antialias=True) for x in images]
+    return torch.cat([torch.cat(small[:2], 3), torch.cat(small[2:], 3)], 2)
+
+
+def energy(map: Tensor, cell: int) -> float:
+    """The share of what is positive in a map, [C, S, S] or [S, S], that lies in one of the four cells."""
+    heat = map.sum(0).clamp(min=0) if map.ndim == 3 else map.clamp(min=0)
+    height, width = (side // 2 for side in heat.shape)
+    top, left = divmod(cell, 2)
+    inside = heat[top * height : (top + 1) * height, left * width : (left + 1) * width]
+    return float(inside.sum() / heat.sum().clamp_min(1e-30))
+
+
+def play(explainer: Explainer, method: str, images: Sequence[Tensor], contrastive: bool) -> list[float]:
+    """The energy of each photo of each mosaic, a class being the top one of its photo alone."""
+    classes = [int(explainer.forward(x).argmax(1)) for x in images]
+    found = []
+    for places in MOSAICS:
+        x = mosaic([images[place] for place in places], explainer.geometry.crop)
+        for cell, place in enumerate(places):
+            seed = torch.zeros_like(explainer.one_hot(0))
+            seed[0, [classes[other] for other in places]] = -1 / 3 if contrastive else 0.0
+            seed[0, classes[place]] = 1.0
+            found.append(energy(explainer.explain(x, seed, method)[0], cell))
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the mean energy of each method."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.pointing", description=__doc__)
+    parser.add_argument("model", nargs="?", default="efficientnet_lite0", metavar="MODEL|FILE.pt")
+    parser.add_argument("--methods", nargs="+", default=METHODS_ASKED, choices=list(METHODS), metavar="METHOD")
+    options = parser.parse_args(arguments)
+    if options.model.endswith(".pt"):
+        explainer = load(options.model)
+    else:
+        model = load_model(options.model)
+        given = (list(options.methods), model.labels, model.geometry, model.source)
+        explainer = compile_model(model.module, model.example, [], *given)
+    images = [explainer.preprocess(torch.from_numpy(np.ascontiguousarray(photo))) for photo in photos()]
+    for x in images:
+        logits = explainer.forward(x)
+        print(f"{explainer.labels[int(logits.argmax(1))]}, {float(logits.softmax(1).max()):.2f}")
+    print("\n| method | a class | a class rather than the other three |\n| --- | --- | --- |")
+    for method in options.methods:
+        shares = [np.mean(play(explainer, method, images, contrastive)) for contrastive in (False, True)]
+        print(f"| {method} | {shares[0]:.3f} | {shares[1]:.3f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
