@@ -26,7 +26,7 @@ with torch.inference_mode(), torch.jit.optimized_execution(False):
     else:
         map = net.explain(x, seed, method, -1)
     heat = map if map.dim() == 3 else map.abs().amax(1)
-    picture = net.overlay(photo, heat[0], 0.5)
+    picture = net.overlay(photo, heat[0], 0.85)
 
 for probability, index in zip(*logits[0].softmax(0).topk(min(5, logits.shape[1])), strict=True):
     print(f"{probability:6.1%}  {net.labels[index]} ({index})")

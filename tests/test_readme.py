@@ -13,7 +13,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 # Run by .ci/run as they stand, in an environment of its own.
-ELSEWHERE = ("pip install", "python -m pytest", "bash .ci/run")
+ELSEWHERE = ("pip install", "python -m pytest", "bash .ci/run", "docker ")
+# Not to be pasted after the others: a listing, and what tests/demo/test_programs.py asks.
+APART = ("def program", "from gradio_client")
 
 
 def snippets(language: str) -> Iterator[str]:
@@ -45,7 +47,7 @@ def environment(as_convlens: Path, desk: Path) -> dict[str, str]:
 
 
 def test_the_lines_of_python_run_in_order(environment: dict[str, str], desk: Path) -> None:
-    source = "\n".join(block for block in snippets("python") if not block.startswith("def program"))
+    source = "\n".join(block for block in snippets("python") if not block.startswith(APART))
     assert "convlens.build" in source and "torch.jit.load" in source and "compile_model" in source
     (desk / "pasted.py").write_text(source + '\nassert "of 33 activations" in explainer.coverage\n')
     told = subprocess.run(

@@ -131,7 +131,7 @@ void run(int count, char** given) {
     }
     // Values of each channel are drawn by the largest of them, whichever way it points.
     const Tensor heat = map.dim() == 4 ? map.abs().amax(1) : map;
-    const Tensor picture = net.run_method("overlay", photo, heat.squeeze(0), 0.5).toTensor().contiguous();
+    const Tensor picture = net.run_method("overlay", photo, heat.squeeze(0), 0.85).toTensor().contiguous();
 
     const auto [values, indices] = logits[0].to(torch::kFloat).softmax(0).topk(std::min<int64_t>(5, logits.size(1)));
     for (int64_t i = 0; i < values.size(0); ++i) {

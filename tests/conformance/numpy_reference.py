@@ -1,7 +1,7 @@
 """Convolutional networks forward and backward in plain numpy: a page of calculus, without torch and autograd.
 
 An op takes its inputs and returns (y, pullback). A pullback takes the cotangent of y and gives one for each input;
-that of an activation takes the gate as well. Arrays are [N, C, H, W] or [N, K].
+that of an activation takes the policy as well. Arrays are [N, C, H, W] or [N, K].
 """
 
 import math
@@ -29,12 +29,12 @@ class Network:
         self.values[name], pullback = op(*(self.values[source] for source in sources), **arguments)
         self.steps.append((name, sources, pullback, op in ACTIVATIONS))
 
-    def backward(self, seed: Array, gate: str) -> dict[str, Array]:
+    def backward(self, seed: Array, policy: str) -> dict[str, Array]:
         """The cotangent of each value: those from all of its readers, added up."""
         cts = {name: np.zeros_like(value) for name, value in self.values.items()}
         cts[self.steps[-1][0]] = seed
         for name, sources, pullback, gated in reversed(self.steps):
-            found = pullback(cts[name], gate) if gated else pullback(cts[name])
+            found = pullback(cts[name], policy) if gated else pullback(cts[name])
             for source, ct in zip(sources, found, strict=True):
                 cts[source] = cts[source] + ct
         return cts
@@ -81,13 +81,13 @@ def batch_norm(x, weight, bias, running_mean, running_var, eps=1e-5):
 
 
 def activation(f: Callable[[Array], Array], slope: Callable[[Array], Array]) -> Op:
-    """f(x) elementwise, and what each gate lets through on the way back."""
+    """f(x) elementwise, and what each policy lets through on the way back."""
 
     def op(x):
-        def pullback(ct, gate):
+        def pullback(ct, policy):
             up = np.maximum(ct, 0)
             passed = {"gradient": slope(x) * ct, "deconvnet": up, "guided": slope(x) * up * (x > 0)}
-            return (passed[gate],)
+            return (passed[policy],)
 
         return f(x), pullback
 

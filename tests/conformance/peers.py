@@ -18,7 +18,7 @@ from tests.conformance.formulas import AT_LAYER, integrated_gradients
 from tests.conformance.networks import network
 from tests.oracle import at_image, deviation
 
-GATES = {"guided_backprop": "guided", "deconvnet": "deconvnet"}  # of the image methods that have one
+POLICIES = {"guided_backprop": "guided", "deconvnet": "deconvnet"}  # of the image methods that have one
 
 
 @dataclass(frozen=True)
@@ -196,14 +196,14 @@ def explainer(name: str, dtype: torch.dtype) -> Explainer:
 
 
 @cache
-def reference(case: Case, gate: str | None = None) -> Tensor:
+def reference(case: Case, policy: str | None = None) -> Tensor:
     """Autograd through the module as its author wrote it: for image methods with each activation call replaced,
     at a layer with a copy of its output passed on, so that nothing can overwrite it."""
     module, x, seed = network(case.network, case.dtype)
     if case.method == "integrated_gradients":
         return integrated_gradients(module, x, seed, int(OPTIONS[case.usage]["steps"]))
     if case.method not in AT_LAYER:
-        return at_image(module, x, seed, gate or GATES.get(case.method, "gradient"))[1]
+        return at_image(module, x, seed, policy or POLICIES.get(case.method, "gradient"))[1]
     name, _, use = case.layer.partition("@")
     outputs = []
 

@@ -11,7 +11,7 @@ import pytest
 from engine import compile_model
 from tests.conformance.adapters import ADAPTERS
 from tests.conformance.networks import TARGETS, network
-from tests.conformance.peers import FAULTS, GATES, HABITS, PLAIN, Fault, left_behind, ours, reference, theirs
+from tests.conformance.peers import FAULTS, HABITS, PLAIN, POLICIES, Fault, left_behind, ours, reference, theirs
 from tests.conformance.test_agreement import needs
 from tests.oracle import deviation
 
@@ -43,7 +43,7 @@ SILENT = [fault for fault in FAULTS if PLAIN in fault.why]
 def test_the_plain_gradient_under_another_name(fault: Fault) -> None:
     case = fault.case
     needs(case.tool)
-    assert case.method in GATES
+    assert case.method in POLICIES
     assert deviation(theirs(case), reference(case, "gradient")) < case.bound, "it is no plain gradient any more"
 
 

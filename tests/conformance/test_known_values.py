@@ -3,9 +3,11 @@
 import pytest
 import torch
 
+from engine import compile_model
 from tests.conformance.peers import Case, ours, reference, theirs
 from tests.conformance.test_agreement import needs
 from tests.oracle import deviation
+from tests.whole.test_reference import SEED, Small, X
 
 CENTRED = [[0, 0], [11.839155, 23.257648]]  # what is below zero is cut
 UNCENTRED = [[0, 3.823511], [31.394798, 42.641581]]
@@ -55,3 +57,28 @@ def test_grad_cam_writes_a_large_number_for_none_where_a_layer_has_no_zero() -> 
     case = Case("ReLU whose input is shared", "grad-cam", "ablation_cam", "first")
     assert float(theirs(case).max()) > 1e6 * float(reference(case).max())
     assert deviation(ours(case), reference(case)) < 1e-9
+
+
+def test_grad_cam_scales_each_channel_of_a_full_gradient_by_itself() -> None:
+    """The paper's code brings a layer's channels to 0..1 together: what adds 50 weighs less than what adds 75."""
+    needs("grad-cam")
+    from pytorch_grad_cam import FullGrad
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    image = torch.tensor([[0, 1, 2, 3], [0, 5, 6, 7], [0, 9, 10, 11], [0, 0, 0, 0.0]]) / 11
+
+    def scaled(*channels: list[list[float]]) -> torch.Tensor:
+        larger = torch.nn.functional.interpolate(torch.tensor([[*channels]]), (4, 4), mode="bilinear")
+        return (image + larger[0].sum(0)).double()
+
+    together = scaled([[0, 2 / 3], [2 / 3, 2 / 3]], [[0.0, 0.0], [1.0, 1.0]])
+    apart = scaled([[0.0, 1.0], [1.0, 1.0]], [[0.0, 0.0], [1.0, 1.0]])
+    network = Small().eval()
+    with FullGrad(network, [network.conv]) as asked:
+        found = torch.from_numpy(asked(X.float(), [ClassifierOutputTarget(0)]))[0].double()
+    assert deviation(found, apart / apart.max()) < 1e-6
+    ours = compile_model(Small().double().eval(), X, methods=["full_grad"]).module.explain(
+        X, SEED, "full_grad", -1
+    )
+    assert deviation(ours[0], together) < 1e-6
+    assert deviation(found, together / together.max()) > 0.05

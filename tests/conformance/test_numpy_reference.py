@@ -153,9 +153,9 @@ def test_compiled_equals_numpy(kind: type[nn.Module]) -> None:
     net = calculus.Network(x.numpy())
     kind.derived(net, lambda name: weights_of(module.get_submodule(name)))
     plain, guided = net.backward(seed.numpy(), "gradient"), net.backward(seed.numpy(), "guided")
-    for gate in ("gradient", "deconvnet", "guided"):
-        wanted = net.backward(seed.numpy(), gate)
-        logits, primals, cotangents, image = explainer.probe(x, seed, gate)
+    for policy in ("gradient", "deconvnet", "guided"):
+        wanted = net.backward(seed.numpy(), policy)
+        logits, primals, cotangents, image = explainer.probe(x, seed, policy)
         same(logits, net.values["logits"])
         same(image, wanted["image"])
         for layer, primal, ct in zip(explainer.layers, primals, cotangents, strict=True):

@@ -149,6 +149,8 @@ def test_cpp(
 
 METHODS = [
     "hires_cam",
+    "lrp_epsilon_plus",
+    "lrp_epsilon_gamma_box",
     "eigen_cam",
     "smooth_grad",
     "integrated_gradients",

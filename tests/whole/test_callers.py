@@ -231,7 +231,7 @@ def test_eight_threads_ask_one_explainer_two_hundred_times() -> None:
         elif kind == "survey":
             rest = (r.sample(explainer.one_pass_methods, 3),)
         else:
-            rest = (r.choice(explainer.gates),)
+            rest = (r.choice(explainer.policies),)
         questions.append((kind, part, rest))
 
     def ask(question: tuple[str, slice, tuple[Any, ...]]) -> list[Tensor]:

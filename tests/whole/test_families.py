@@ -10,9 +10,8 @@ from engine.listing.layers import choose_layers
 from engine.listing.program import Program
 from engine.models.loading import load_model
 from engine.pictures.geometry import Geometry
-from engine.rules.policies import GATES
 from engine.torchscript.lowering import lower
-from tests.oracle import activation_sides, at_image, at_nodes, deviation, flips, randomise
+from tests.oracle import GATED, activation_sides, at_image, at_nodes, deviation, flips, randomise
 
 FAMILIES = [
     "alexnet", "resnet18", "squeezenet1_1", "densenet121", "googlenet", "mobilenet_v3_small", "regnet_y_400mf",
@@ -39,8 +38,8 @@ def test_compiled_equals_autograd(name: str, dtype: torch.dtype) -> None:
     forward = capture(module, example)
     for batch in (1, 3):
         x, seed = question(module, compiled.program, batch, side, dtype)
-        for gate in GATES:
-            check(scripted, module, forward, x, seed, gate, BOUNDS[dtype])
+        for policy in GATED:
+            check(scripted, module, forward, x, seed, policy, BOUNDS[dtype])
 
 
 def question(
@@ -66,17 +65,17 @@ def check(
     forward: Program,
     x: Tensor,
     seed: Tensor,
-    gate: str,
+    policy: str,
     bound: float,
 ) -> None:
     with torch.no_grad():
-        logits, primals, cotangents, image = scripted.probe(x, seed, gate)
-    wanted_logits, wanted_image, _ = at_image(module, x, seed, gate)
+        logits, primals, cotangents, image = scripted.probe(x, seed, policy)
+    wanted_logits, wanted_image, _ = at_image(module, x, seed, policy)
     assert deviation(logits, wanted_logits) <= bound
     assert deviation(image, wanted_image) <= bound
     trunk = choose_layers(forward, "trunk")
     assert scripted.layers == [layer.name for layer in trunk]
-    wanted_primals, wanted_cotangents = at_nodes(forward, [layer.node for layer in trunk], x, seed, gate)
+    wanted_primals, wanted_cotangents = at_nodes(forward, [layer.node for layer in trunk], x, seed, policy)
     for layer, found, wanted in zip(scripted.layers, primals, wanted_primals, strict=True):
         assert deviation(found, wanted) <= bound, layer
     for layer, found, wanted in zip(scripted.layers, cotangents, wanted_cotangents, strict=True):

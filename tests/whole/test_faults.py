@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from engine.files.artifact import Explainer
 from engine.files.compiling import compile_model
-from engine.rules.policies import GATES
-from tests.oracle import at_image, deviation
+from tests.oracle import GATED, at_image, deviation
 
 X = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 SEED = torch.randn(2, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -88,15 +87,15 @@ NETWORKS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize("policy", GATED)
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_activation_call_is_gated(name: str, gate: str) -> None:
+def test_every_activation_call_is_gated(name: str, policy: str) -> None:
     """Faults 1, 2, 3, 5 and 6: equal to the oracle, and no plain gradient under another name."""
     module = NETWORKS[name]()
-    *_, found = compile_model(module, X).probe(X, SEED, gate)
-    wanted = at_image(module, X, SEED, gate)[1]
+    *_, found = compile_model(module, X).probe(X, SEED, policy)
+    wanted = at_image(module, X, SEED, policy)[1]
     assert deviation(found, wanted) < 1e-12
-    if gate != "gradient":
+    if policy != "gradient":
         assert deviation(found, at_image(module, X, SEED, "gradient")[1]) > 0.01
 
 

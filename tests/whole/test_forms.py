@@ -163,17 +163,17 @@ def test_an_activation_written_out_is_gated_like_the_one_that_it_is(name: str) -
     written, meant = SPELLINGS[name]
     explainer = compile_model(Around(written), X)
     assert explainer.coverage.startswith("1 of 1 activations gated")
-    for gate in ("deconvnet", "guided"):
-        *_, found = explainer.probe(X, SEED, gate)
-        assert deviation(found, at_image(Around(meant), X, SEED, gate)[1]) < 1e-7
+    for policy in ("deconvnet", "guided"):
+        *_, found = explainer.probe(X, SEED, policy)
+        assert deviation(found, at_image(Around(meant), X, SEED, policy)[1]) < 1e-7
 
 
 @pytest.mark.parametrize("function", [F.selu, lambda x: F.celu(x, 0.7), lambda x: F.threshold(x, 0.1, 0.2)])
-@pytest.mark.parametrize("gate", ["gradient", "deconvnet", "guided"])
-def test_rarer_activations_are_gated(function: Callable[[Tensor], Tensor], gate: str) -> None:
-    *_, found = compile_model(Around(function), X).probe(X, SEED, gate)
+@pytest.mark.parametrize("policy", ["gradient", "deconvnet", "guided"])
+def test_rarer_activations_are_gated(function: Callable[[Tensor], Tensor], policy: str) -> None:
+    *_, found = compile_model(Around(function), X).probe(X, SEED, policy)
     # torch's own derivative of CELU rounds 1 / α to float32.
-    assert deviation(found, at_image(Around(function), X, SEED, gate)[1]) < 1e-8
+    assert deviation(found, at_image(Around(function), X, SEED, policy)[1]) < 1e-8
 
 
 def test_a_hard_sigmoid_is_no_activation_by_any_name() -> None:

@@ -14,9 +14,8 @@ from engine.compiler.passes import compile_program
 from engine.listing.axes import as_map
 from engine.listing.layers import choose_layers
 from engine.pictures.geometry import Geometry
-from engine.rules.policies import GATES
 from engine.torchscript.lowering import lower
-from tests.oracle import at_image, at_nodes, deviation
+from tests.oracle import GATED, at_image, at_nodes, deviation
 
 SIDE = 32
 SWIN = {
@@ -62,13 +61,13 @@ def test_compiled_equals_autograd(name: str, layers: str) -> None:
     assert len(chosen) > (4 if layers == "trunk" else 12)
     x = torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     seed = torch.randn(2, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    for gate in GATES:
+    for policy in GATED:
         with torch.no_grad():
-            logits, primals, cotangents, image = scripted.probe(x, seed, gate)
-        wanted_logits, wanted_image, _ = at_image(module, x, seed, gate)
+            logits, primals, cotangents, image = scripted.probe(x, seed, policy)
+        wanted_logits, wanted_image, _ = at_image(module, x, seed, policy)
         assert deviation(logits, wanted_logits) <= 1e-9
         assert deviation(image, wanted_image) <= 1e-9
-        references = at_nodes(forward, [layer.node for layer in chosen], x, seed, gate)
+        references = at_nodes(forward, [layer.node for layer in chosen], x, seed, policy)
         for found, wanted in zip((primals, cotangents), references, strict=True):
             for layer, value, reference in zip(chosen, found, wanted, strict=True):
                 assert tuple(value.shape) == (2, *layer.shape)
