@@ -218,7 +218,7 @@ i.black { background: linear-gradient(90deg, #000, #fff); }
 #photo img { width: 100%; height: 100%; object-fit: contain; }
 #bring-line .prose { font-size: 12px; line-height: 1.35; color: var(--body-text-color-subdued); }
 .receives #picture, .receives #frames { outline: 3px dashed var(--slider-color); outline-offset: 4px; }
-.receives::after { content: attr(data-drop); position: fixed; z-index: 20; left: 50%; bottom: 24px;
+.receives #stage::after { content: attr(data-drop); position: fixed; z-index: 20; left: 50%; bottom: 24px;
     transform: translateX(-50%); padding: 10px 20px; border-radius: 99px; pointer-events: none;
     background: var(--button-primary-background-fill); color: var(--button-primary-text-color); }
 #camera { margin: auto; max-width: min(680px, 94vw); padding: 16px; border-radius: 14px;

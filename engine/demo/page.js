@@ -57,7 +57,7 @@
     // in the page, its own pictures too, is not brought from outside.
     let ours = false;
     const carries = (event) => !ours && [...event.dataTransfer.types].includes("Files");
-    const light = (on) => find("#stage")?.classList.toggle("receives", on);
+    const light = (on) => document.documentElement.classList.toggle("receives", on); // gradio writes the stage's own
     addEventListener("dragstart", () => ours = true, true);
     addEventListener("dragend", () => ours = false, true);
     addEventListener("dragover", (event) => {
