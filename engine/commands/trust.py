@@ -15,6 +15,7 @@ from ..pictures.render import Picture, fit, png
 from ..trust import one_picture
 from ..trust.one_picture import Subject, Verdict
 from ..trust.plots import AXES, CAUTION, LINES, TITLES, curves_svg
+from ..trust.report import examine
 from .photos import explainer_of
 
 SIDE = 360  # longest side of a picture, in pixels
@@ -40,8 +41,7 @@ def trust(options: argparse.Namespace) -> int:
     photo, explainer = load_photo(options.photo), explainer_of(options)
     layer = -1 if options.layer == "last" else options.layer
     asked = one_picture.subject(explainer, photo, options.target, options.method, layer, options.contrast)
-    row = METHODS.get(asked.method)
-    at_image = bool(row and row.at.at_image) and layer == -1
+    row, at_image = METHODS.get(asked.method), not asked.place
     head = f"{row.title if row else asked.method} for {asked.label(asked.target)}"
     if asked.contrast is not None:
         head += f" rather than {asked.label(asked.contrast)}"
@@ -52,32 +52,26 @@ def trust(options: argparse.Namespace) -> int:
         window = explainer.geometry.window(*small.shape[:2])
         return picture(small, window, np.asarray(map.cpu()), Look(), at_image, signed)
 
-    verdicts = one_picture.first_verdicts(asked)
+    report = examine(asked)
     body = _tiles("", [(drawn(asked.map), head)])
-    if asked.map.any():
-        others, found = one_picture.check_class(asked)
-        verdicts += found
+    if report.curves:
         body += _tiles(
             "Does it know the class?",
-            [(drawn(map), f"for {_chance(asked, index)}") for index, map in others.items()],
+            [(drawn(map), f"for {_chance(asked, index)}") for index, map in report.others.items()],
         )
-        curves, found = one_picture.check_curves(asked)
-        verdicts += found
-        plots = "".join(curves_svg(curves[name], LINES, TITLES[name], AXES[name]) for name in curves)
+        plots = "".join(
+            curves_svg(found, LINES, TITLES[name], AXES[name]) for name, found in report.curves.items()
+        )
         body += f"<h2>Does the class hang on what it marks?</h2><div class='plots'>{plots}</div><p>{CAUTION}</p>"
-        if "occlusion" in explainer.methods:
-            hidden, found = one_picture.check_hiding(asked)
-            verdicts += found
-            body += _tiles("Hiding parts of the photo", [(drawn(hidden), "what each part costs")])
-        if "constants" in explainer.manifest:
-            other, found = one_picture.check_weights(asked, explainer.randomised())
-            verdicts += found
-            body += _tiles("The same network with its weights redrawn", [(drawn(other), head)])
-    for verdict in verdicts:
+    if report.hidden is not None:
+        body += _tiles("Hiding parts of the photo", [(drawn(report.hidden), "what each part costs")])
+    if report.redrawn is not None:
+        body += _tiles("The same network with its weights redrawn", [(drawn(report.redrawn), head)])
+    for verdict in report.verdicts:
         print({True: "+", False: "-", None: " "}[verdict.good], verdict)
-    where = "the image" if at_image or not explainer.layers else explainer.layers[explainer.layer_index(layer)]
+    where = asked.place or "the image"
     told = f"{explainer.manifest['model']['title']}, at {where}: {_chance(asked, asked.target)}"
-    Path(options.output).write_text(page(head, told, verdicts, body), encoding="utf-8")
+    Path(options.output).write_text(page(head, told, report.verdicts, body), encoding="utf-8")
     print(f"{head} -> {options.output}")
     return 0
 

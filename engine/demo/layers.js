@@ -39,6 +39,10 @@
             const [first, last] = [Number(part.dataset.first ?? part.dataset.layer), Number(part.dataset.layer)];
             part.ariaCurrent = String(layer >= first && layer <= last);
         }
+        const track = find("#layer input[type=range]");
+        const name = JSON.parse(find("#stages .network")?.dataset.names ?? "[]")[layer - 1];
+        const spoken = say("{name}, layer {number} of {layers}", {name, number: layer, layers: track?.max});
+        if (track && name) track.setAttribute("aria-valuetext", spoken);
         const warning = find("#trust strong"); // what a method can't tell below the last layer
         if (warning) warning.hidden = layer >= Number(box()?.max);
     }

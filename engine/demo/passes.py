@@ -18,6 +18,7 @@ from ..run.starting import Position
 from ..trust import one_picture
 from ..trust.curves import Curve
 from ..trust.one_picture import Subject
+from ..trust.report import examine
 
 Values = NDArray[np.float32]
 Attributions = dict[str, Values]
@@ -111,6 +112,20 @@ def believed(
     else:
         maps["map"], verdicts = one_picture.check_hiding(it)
     return verdicts, curves, list(maps), *(map.cpu().numpy() for map in maps.values())
+
+
+def examined(explainer: Explainer, pixels: Picture, **question: Any) -> dict[str, Any]:
+    """All checks of `trust.report` of a map: its layer, its class and rather than which, by number; verdicts, each
+    with its sentence and what it follows from; and the areas under the curves.
+
+    question: as `trust.one_picture.subject` has it. Raises ValueError as that does.
+    """
+    asked = one_picture.subject(explainer, pixels, **question)
+    report = examine(asked, lambda: _redrawn(explainer))
+    verdicts = [{"name": one.name, "good": one.good, "text": str(one), **one.fields} for one in report.verdicts]
+    facts = {"method": asked.method, "layer": asked.place or None, "target": asked.target}
+    facts["contrast"] = asked.contrast
+    return facts | {"verdicts": verdicts, "areas": report.areas}
 
 
 _OTHERS: "WeakKeyDictionary[Explainer, Explainer]" = WeakKeyDictionary()

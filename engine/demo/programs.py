@@ -35,6 +35,7 @@ from .desk import plainly
 from .scene import Model, Photo, fitted
 from .studio import LARGE, SMALL, Studio
 
+NO_OPTIONS: Asked = {"smooth": 0, "baseline": "mean", "options": None}
 TOP = 5  # classes that `explain` tells beside its map
 
 
@@ -208,6 +209,42 @@ class Programs:
             facts |= {"channel": asked[1], "value": number(value), "place": list(where)}
             return drawn, kept, facts | {"pixel": pixel_of(opened, seen, index, where), **numbers(values)}
 
+    def trust(
+        self,
+        photo: gr.FileData,
+        model: str | None = None,
+        method: str | None = None,
+        layer: int | str | None = None,
+        target: int | str | None = None,
+        contrast: int | str | None = None,
+    ) -> dict[str, Any]:
+        """How far a map can be believed: held against maps that know nothing, other classes, and redrawn weights.
+
+        Args:
+            photo: an image file, handle_file(path or address) in Python
+            model: name of a model; the one that the page opens with if left out
+            method: any of the model's file; HiResCAM or Grad-CAM if left out
+            layer: name of a layer, or its number from 1; if left out the last one, or for relevance the image
+            target: the class, by its name or its number from 0; the most probable one if left out
+            contrast: rather than which class
+
+        Returns:
+            found: model, method, title, layer, asked, verdicts (name, good, text) and areas under curves
+        """
+        with plainly():
+            name, opened, seen = self._open(photo, model)
+            index = -1 if layer is None else layer_of(opened, layer)
+            log.tell(layers=index % len(opened.layers) + 1)
+            asked = self._asked(name, opened, seen, target, contrast) | {"layer": index}
+            asked |= {"method": None if method is None else method_of(opened, method)}
+            check_passes(opened, asked | NO_OPTIONS, self.studio.limits.passes)
+            found = self._compute(passes.examined, name, seen.pixels, **asked)
+            log.tell(method=found["method"])
+            labels = opened.labels
+            told, other = labels[found.pop("target")], found.pop("contrast")
+            found["asked"] = told if other is None else f"{told} rather than {labels[other]}"
+            return {"model": name, "title": METHODS[found["method"]].title, **found}
+
     def _open(self, photo: Any, model: Any) -> tuple[str, Model, Photo]:
         """The model's name, the model and the photo, all checked."""
         name = self.home if model is None else model
@@ -238,4 +275,5 @@ ENDPOINTS: dict[str, Callable[..., Any]] = {
     "explain": Programs.explain,
     "sweep": Programs.sweep,
     "unit": Programs.unit,
+    "trust": Programs.trust,
 }

@@ -1,5 +1,6 @@
 """Every sentence that the page says, but for the errors."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
@@ -65,7 +66,8 @@ def _network(layers: Sequence[Mapping[str, Any]]) -> str:
         f'<i data-layer="{number}" style="height:{20 + 80 * log2(side) / most:.0f}%"></i>'
         for number, side in enumerate(sides, 1)
     )
-    return f'<div class="network" aria-hidden="true">{bars}</div>'
+    names = escape(json.dumps([layer["name"] for layer in layers]))
+    return f'<div class="network" aria-hidden="true" data-names="{names}">{bars}</div>'
 
 
 def _stage(stage: Stage, name: str) -> str:

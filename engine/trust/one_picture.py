@@ -90,7 +90,7 @@ class Subject:
 
     x: [1, C, S, S]. map: [S, S], see `flat`. target, contrast: the class that it is of, and rather than which.
     layer: as `Explainer.ask` has it. probabilities: [K]; the logits where the network has no such. arrived,
-    missing: of the score, where the method tells.
+    missing: of the score, where the method tells. place: the name of the layer; empty at the image.
     """
 
     explainer: Explainer
@@ -104,6 +104,7 @@ class Subject:
     probabilities: Tensor
     arrived: float | None = None
     missing: float | None = None
+    place: str = ""
 
     @property
     def certain(self) -> bool:
@@ -160,13 +161,14 @@ def subject(
     chances = explainer.probabilities(answer.logits)
     scores = (answer.logits if chances is None else chances)[0].double().cpu()
     came, missing = answer.arrived, answer.completeness
-    place = 1 + explainer.layers.index(answer.layers[0]) if answer.layers else 0
+    place = next(iter(answer.layers), "")
+    came_to = 1 + explainer.layers.index(place) if place else 0
     return Subject(
         explainer, x, answer.method, layer,
         int(scores.argmax()) if target is None else explainer.class_index(target),
         None if contrast is None else explainer.class_index(contrast), options,
         flat(answer.values, answer.method)[0], scores,
-        None if came is None else float(came[0, place]), None if missing is None else float(missing[0]),
+        None if came is None else float(came[0, came_to]), None if missing is None else float(missing[0]), place,
     )  # fmt: skip
 
 

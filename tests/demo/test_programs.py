@@ -19,6 +19,8 @@ from engine.demo.controls import RefusalError
 from engine.demo.limits import PUBLIC
 from engine.demo.programs import ENDPOINTS
 from engine.demo.scene import Scene
+from engine.trust.one_picture import subject
+from engine.trust.report import examine
 from tests.demo.hands import EGYPTIAN_CAT, LITE, ROOT, TIGER_CAT
 
 Ask = Callable[..., Any]
@@ -131,6 +133,24 @@ def test_relevance_is_of_the_image_or_of_layers(program: Ask, explainer: Explain
     assert facts["layer"] == explainer.layers[39] and same(np.load(map), layers[0, 39])
     _, map, facts = program("sweep", method="lrp_epsilon_plus", target="tiger cat")
     assert len(facts["layers"]) == 73 and same(np.load(map), layers[0])
+
+
+def test_how_far_a_map_can_be_believed(program: Ask, explainer: Explainer, x: torch.Tensor) -> None:
+    found = program("trust", method="guided_backprop")
+    told = {one["name"]: one for one in found["verdicts"]}
+    assert (found["asked"], found["layer"]) == ("tiger cat", None)
+    assert told["ignores the class"]["good"] is False and told["ignores the class"]["likeness"] > 0.9
+    assert told["ignores the class"]["text"].startswith("It does not know the class: for ")
+    assert {who for curves in found["areas"].values() for who in curves} == {"map", "random", "centre", "sobel"}
+    report = examine(subject(explainer, x, layer=LAYER, contrast="Egyptian cat", target="tiger cat"))
+    found = program("trust", layer=LAYER, contrast="Egyptian cat")
+    assert (found["method"], found["layer"]) == ("hires_cam", LAYER)
+    assert found["asked"] == "tiger cat rather than Egyptian cat"
+    assert [one["name"] for one in found["verdicts"]] == [verdict.name for verdict in report.verdicts]
+    for name, areas in report.areas.items():
+        assert found["areas"][name] == pytest.approx(areas, abs=1e-3)
+    found = program("trust", method="occlusion")  # which agrees with itself
+    assert next(one for one in found["verdicts"] if one["name"] == "hiding agrees")["likeness"] > 0.99
 
 
 def test_what_made_a_unit_fire(program: Ask, explainer: Explainer, x: torch.Tensor) -> None:
