@@ -1,6 +1,6 @@
 """What a policy is told of a call beside its values: what changes with the image, signs, what comes first."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -12,7 +12,7 @@ from ..rules import kinds
 from ..rules.pages import KINDS, VJPS
 from ..rules.policy import Call
 from .recorder import Recorder
-from .signs import nonnegative
+from .signs import chances, nonnegative
 
 LINEAR = (kinds.CONVOLUTION, kinds.DENSE)
 
@@ -25,13 +25,21 @@ class Ends(NamedTuple):
 
 
 class Told:
-    """What is known of the calls of a forward half. path: the calls from the image on, in order."""
+    """What is known of the calls of a forward half. path: the calls from the image on, in order. gradients: of
+    what is asked for, by the outputs of some of them."""
 
-    def __init__(self, program: Program, path: Iterable[fx.Node], recorder: Recorder, ends: Ends | None) -> None:
-        self.program, self.recorder = program, recorder
+    def __init__(
+        self,
+        program: Program,
+        path: Iterable[fx.Node],
+        recorder: Recorder,
+        ends: Ends | None,
+        gradients: Mapping[fx.Node, fx.Node],
+    ) -> None:
+        self.program, self.recorder, self.gradients = program, recorder, gradients
         self.path = list(path)
         self.ends = ends or Ends(*([number] * int(program.image.meta["val"].shape[1]) for number in (0.0, 1.0)))
-        self.positive = nonnegative(program)
+        self.positive, self.chances = nonnegative(program), chances(program)
         linear = [node for node in self.path if KINDS.get(node.target) in LINEAR]
         behind, before = self._behind(linear), self._before(linear)
         self.first = {node for node in linear if node not in behind}
@@ -48,6 +56,8 @@ class Told:
             node in self.first,
             node in self.last,
             self._bounds(node) if node in self.first else None,
+            tuple(isinstance(a, fx.Node) and a in self.chances for a in arguments),
+            self.recorder.proxy(self.gradients[node]) if node in self.gradients else None,
         )
 
     def _is_active(self, argument: Any) -> Any:

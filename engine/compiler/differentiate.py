@@ -5,7 +5,7 @@ A policy is asked at every call, by the kind of its op, what stands there.
 
 import inspect
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor, fx
@@ -48,13 +48,32 @@ def differentiate(
     ends: between which the image's values lie. A cotangent starts with the seed, relevance with seed times logits.
     Raises CompileError where an op on the way has no rule, all of them in one message.
     """
-    wanted = set(wanted)
+    wanted, chosen = set(wanted), POLICIES[policy]
     path = _between(program, wanted)
     refuse_unknown(program, path)
     if program.logits not in path:
         _refuse_cut(program)
-    recorder, chosen = Recorder(program, policy), POLICIES[policy]
-    told = Told(program, path, recorder, ends) if chosen.alone else None
+    if chosen.follows and not any(KINDS.get(node.target) in chosen.follows for node in path):
+        raise CompileError(f"{policy} follows attention, and this network has none")
+    gradients: dict[fx.Node, fx.Node] = {}
+    if chosen.gradients:
+        asked = {node for node in path if KINDS.get(node.target) in chosen.gradients}
+        gradients = _walk(program, Policy("gradient"), Recorder(program, policy), path, asked, None, {}, ends)
+    return _walk(program, chosen, Recorder(program, policy), path, wanted, intercepts, gradients, ends)
+
+
+def _walk(
+    program: Program,
+    chosen: Policy,
+    recorder: Recorder,
+    path: list[fx.Node],
+    wanted: set[fx.Node],
+    intercepts: Intercepts | None,
+    gradients: Mapping[fx.Node, fx.Node],
+    ends: Ends | None,
+) -> dict[fx.Node, fx.Node]:
+    """From the logits down a path, to each wanted node of it. gradients: what calls are told of theirs."""
+    told = Told(program, path, recorder, ends, gradients) if chosen.alone else None
     pending: dict[fx.Node, list[Any]] = {node: [] for node in path}
     seed: Any = recorder.proxy(program.seed)  # type: ignore[arg-type]
     pending[program.logits].append(aten.mul(seed, recorder.proxy(program.logits)) if chosen.relevance else seed)
@@ -62,6 +81,8 @@ def differentiate(
     for node in reversed(path):
         shares_of_node = pending.pop(node)
         if not shares_of_node:  # of relevance none may come to it, as to a gate
+            if node is program.image and chosen.relevance:
+                raise CompileError(f"{chosen.name}: nothing of the score comes to the image")
             if node in wanted:
                 cotangents[node] = aten.zeros_like(recorder.proxy(node)).node
             continue

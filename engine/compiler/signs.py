@@ -1,4 +1,4 @@
-"""Which values are known never to lie below zero: half of some relevance rules is nothing there."""
+"""Which values never lie below zero, where half of some relevance rules is nothing, and which a softmax gave."""
 
 import operator
 from typing import Any
@@ -7,7 +7,7 @@ from torch import Tensor, fx
 
 from ..listing.program import Program, aten
 from ..rules import kinds
-from ..rules.pages import ops_of
+from ..rules.pages import KINDS, ops_of
 
 # Calls that give nothing below zero, whatever they are given.
 MAKING = {
@@ -60,3 +60,26 @@ def _all_in(node: fx.Node, found: set[fx.Node]) -> bool:
 
 def _is_real(value: Any) -> bool:
     return isinstance(value, (tuple, list)) or (isinstance(value, Tensor) and value.is_floating_point())
+
+
+# What may leave the last axis as it is.
+ALIKE = ops_of(kinds.IDENTITY, kinds.COPY, kinds.RESHAPE)
+
+
+def chances(program: Program) -> set[fx.Node]:
+    """The values that a softmax over the last axis gave, as weights of attention are."""
+    found: set[fx.Node] = set()
+    for node in program.graph.nodes:
+        if node.op != "call_function":
+            continue
+        if KINDS.get(node.target) == kinds.SOFTMAX and node.target is aten.softmax:
+            axis: Any = node.args[1] if len(node.args) > 1 else node.kwargs["dim"]
+            if axis in (-1, node.meta["val"].ndim - 1):
+                found.add(node)
+        elif node.target in ALIKE and node.args[0] in found and _last(node) == _last(node.args[0]):
+            found.add(node)
+    return found
+
+
+def _last(node: Any) -> str:
+    return str(node.meta["val"].shape[-1])

@@ -100,7 +100,7 @@ class Desk:
                 labels = self.studio.open(open_now.model, open_now.weights).labels
                 if asked["label"] not in labels:
                     raise RefusalError(say("There is no such class. Choose one from the list."))
-                asked = {"target": labels.index(asked["label"])}
+                asked["target"] = labels.index(asked["label"])
             known = {name: asked[name] for name in ("method", "target", "contrast") if name in asked}
             if not known:
                 raise RefusalError(say("The page asked for nothing. Choose a method or a class."))

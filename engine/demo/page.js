@@ -223,14 +223,10 @@
         });
     }
 
-    // What is asked travels as the value of a component of its own. An event has data as well, but of several that
-    // come while one is being answered, gradio answers the last with the data of the first.
     let ask = () => {};
     function asked(element, props, trigger) {
-        ask = (what) => {
-            props.value = JSON.stringify(what);
-            trigger("input");
-        };
+        ask = window.convlensAsking.asking(props, trigger, (before, what) =>
+            "address" in what || "address" in (before ?? {}) ? what : {...before, ...what});
         if (travelling) go();
     }
 

@@ -25,6 +25,7 @@ FLAT = r"R_p = \sum_j \frac{1}{\sum_k 1}\, R_j"
 BOX = SHARE % (
     r"x_i w_{ij} - l\, w_{ij}^+ - h\, w_{ij}^-", r"\sum_k x_k w_{kj} - l\, w_{kj}^+ - h\, w_{kj}^-"
 )  # fmt: skip
+ROLLOUT = r"r^T \prod_{b = L}^{1} %s"
 FORMULAS = {
     "gradient": GRADIENT,
     "saliency": r"\max_c \left| \frac{\partial y}{\partial x_c} \right|",
@@ -54,6 +55,10 @@ FORMULAS = {
     "lrp_epsilon_alpha2_beta1_flat": rf"{ALPHA_BETA}, \quad {FLAT}",
     "attn_lrp": EPSILON + r", \quad R_A = \frac{1}{2}\, A \cdot \left(\frac{R}{A V} V^T\right)",
     "cp_lrp": EPSILON + r", \quad R_V = V \cdot \left(A^T \frac{R}{A V}\right)",
+    "attention_rollout": ROLLOUT % r"\frac{1}{2} \left( I + \mathrm{mean}_h\, A_b \right)",
+    "gradient_rollout": ROLLOUT % (
+        r"\left( I + \mathrm{mean}_h \max\left(0, A_b \cdot \frac{\partial y}{\partial A_b}\right) \right)"
+    ),
     "excitation_backprop": PLUS,
     "contrastive_excitation_backprop": PLUS + r", \quad R(y) - R(-y)",
     "smooth_grad": rf"\frac{{1}}{{n}} \sum_{{k=1}}^{{n}} {NOISY}",

@@ -10,6 +10,8 @@ KOHLBRENNER = "Kohlbrenner et al. 2020, arXiv:1910.09840"
 ZHANG = "Zhang et al. 2016, arXiv:1608.00507"
 ACHTIBAT = "Achtibat et al. 2024, arXiv:2402.05602"
 ALI = "Ali et al. 2022, arXiv:2202.07304"
+ABNAR = "Abnar and Zuidema 2020, arXiv:2005.00928"
+CHEFER = "Chefer et al. 2021, arXiv:2103.15679"
 ROWS = (
     (
         "lrp_epsilon_plus", "LRP epsilon-plus", KOHLBRENNER,
@@ -44,6 +46,15 @@ ROWS = (
     (
         "cp_lrp", "CP-LRP", ALI,
         "The score of a transformer, handed back through the values alone, with attention as it was.",
+    ),
+    (
+        "attention_rollout", "Attention rollout", ABNAR,
+        "Where the attention of all blocks leads, multiplied up. It is blind to the class: it shows what was "
+        "attended to, not what speaks for anything.",
+    ),
+    (
+        "gradient_rollout", "Gradient rollout", CHEFER,
+        "Where the attention of all blocks leads that speaks for the class, each weight by its gradient.",
     ),
     (
         "excitation_backprop", "Excitation backprop", ZHANG,

@@ -5,8 +5,10 @@ by what won or in proportion, activations pass all, moves move it. See `relevanc
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from . import kinds
+from .attending import AlongAttention, all_to_each, evenly_reduced, half_to_each, size_evenly, whole
 from .policy import Policy, Replacement
 from .relevance import AlphaBeta, Contrasted, Epsilon, Flat, Gamma, ZBox, ZPlus
 from .sharing import (
@@ -75,6 +77,25 @@ def _over(convolution: Replacement, dense: Replacement) -> dict[str, Replacement
 
 # The weights of attention are held constant: all goes to the values.
 CONSTANT_ATTENTION = {kinds.ATTENTION: of_values_alone, kinds.SOFTMAX: nothing, kinds.MATMUL: of_matmul_whole}
+# What follows the mass of tokens; see `attending`.
+OF_TOKENS: Mapping[str, Replacement] = {
+    **_over(Flat(), Flat()),
+    **dict.fromkeys((kinds.ATTENTION, kinds.MATMUL), AlongAttention()),
+    kinds.SUM: half_to_each,
+    kinds.SOFTMAX: nothing,
+    kinds.NORM: whole,
+    kinds.REDUCTION: evenly_reduced,
+    **dict.fromkeys((kinds.AVERAGE_POOL, kinds.RESAMPLING), moved),
+}
+BY_GRADIENT: Mapping[str, Replacement] = {
+    **OF_TOKENS,
+    **dict.fromkeys((kinds.ATTENTION, kinds.MATMUL), AlongAttention(by_gradient=True)),
+    kinds.SUM: all_to_each,
+    # The paper follows attention alone: a token's own two layers, with an activation between, add nothing.
+    **dict.fromkeys((kinds.RECTIFIER, kinds.SMOOTH), nothing),
+}
+ATTENDING = (kinds.ATTENTION, kinds.SOFTMAX)
+HEAD = _over(size_evenly, size_evenly)
 EXCITATION = _over(ZPlus(bias=False), ZPlus(bias=False))
 COMPOSITES = (
     composite("lrp_epsilon_plus", _over(ZPlus(), Epsilon())),
@@ -85,6 +106,12 @@ COMPOSITES = (
     composite("lrp_epsilon_alpha2_beta1_flat", _over(AlphaBeta(2, 1), Epsilon()), first=Flat()),
     composite("attn_lrp", _over(Epsilon(), Epsilon()) | {kinds.PRODUCT: half_each}),
     composite("cp_lrp", _over(Epsilon(), Epsilon()) | CONSTANT_ATTENTION),
+    replace(composite("attention_rollout", OF_TOKENS, last=HEAD), follows=ATTENDING),
+    replace(
+        composite("gradient_rollout", BY_GRADIENT, last=HEAD),
+        follows=ATTENDING,
+        gradients=(kinds.ATTENTION, kinds.MATMUL),
+    ),
     composite("excitation_backprop", EXCITATION),
     composite("contrastive_excitation_backprop", EXCITATION, last=Contrasted()),
 )

@@ -18,6 +18,8 @@ class Call:
     list, a tuple of that.
     nonnegative: of each, is it known never to lie below zero? first, last: of the convolutions and linear layers,
     is none below it, or above it? bounds: of a first one, between which ends its input lies, broadcast to it.
+    chances: of each argument, is it what a softmax over the last axis gave? gradient: of what is asked for by the
+    call's output, for a policy that asks it.
     """
 
     op: Any
@@ -27,6 +29,8 @@ class Call:
     first: bool = False
     last: bool = False
     bounds: tuple[Any, Any] | None = None
+    chances: tuple[bool, ...] = ()
+    gradient: Any = None
 
     def __call__(self, ct: Any, y: Any, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """The shares of the arguments by the op's own rule."""
@@ -40,7 +44,9 @@ class Policy:
     first, last: the same for the convolutions and linear layers that the image comes to first, or that lie below
     no other one. Where it carries relevance it starts with seed times logits, a share of None means that none
     goes there, and a kind that it says nothing of is refused: an op's derivative shares out no relevance.
-    alone: does it go through the network by itself, in a pass of its own?
+    alone: does it go through the network by itself, in a pass of its own? follows: kinds of which the network has
+    one at least, or there is nothing to follow. gradients: kinds whose calls are told the gradient of what is
+    asked for by their output; such a policy starts at the logits alone.
     Raises ValueError for a kind that is not one of `kinds`.
     """
 
@@ -50,6 +56,8 @@ class Policy:
     last: Mapping[str, Replacement] = field(default_factory=dict)
     relevance: bool = False
     alone: bool = False
+    follows: tuple[str, ...] = ()
+    gradients: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         unknown = [

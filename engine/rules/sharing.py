@@ -218,6 +218,11 @@ def nothing(call: Call, relevance: Any, y: Any, *args: Any) -> Shares:
     return tuple(None for _ in args)
 
 
+def attention_weights(query: Any, key: Any, mask: Any = None, *args: Any) -> Any:
+    """softmax(Q Kᵀ s) of a call of attention."""
+    return _attention(query, key, mask, args)[1]
+
+
 def _attention(query: Any, key: Any, mask: Any, args: tuple[Any, ...]) -> tuple[Any, Any, Any]:
     """The scores Q Kᵀ s before the mask, the weights, and s."""
     rest: list[Any] = [*args, *(0.0, False, None, False)[len(args) :]]

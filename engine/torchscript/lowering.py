@@ -43,6 +43,7 @@ from ..methods import (
 )
 from ..pictures.colours import colors_of
 from ..pictures.geometry import Geometry
+from ..rules.policies import POLICIES
 from .along import AlongPaths
 from .answers import ScriptedExplainer
 from .collecting import made_of, reading_functions
@@ -133,6 +134,7 @@ def _fill_in_methods(module: ScriptedExplainer, compiled: Compiled) -> None:
     read = {m.name: m.at.layers(len(program.layers), compiled.pooled) for m in at_layers}
     module.methods = [method.name for method in methods]
     module.alone = [method.name for method in one_pass if method.alone]
+    module.from_logits = [method.name for method in one_pass if method.alone and POLICIES[method.policy].gradients]
     own = [policy for policy in program.cotangents if policy in {m.policy for m in one_pass if m.alone}]
     module.policies = [*(policy for policy in program.cotangents if policy not in own), *own]
     module.ends = program.ends

@@ -28,6 +28,7 @@ class ScriptedNetwork(nn.Module):
     methods: list[str]
     policies: list[str]
     alone: list[str]  # the methods that take a pass of their own, read at the image and at the layers
+    from_logits: list[str]  # those of them that nothing but a logit starts
     ends: list[list[float]]  # the lowest and the highest values of an image's channels, as relevance has it
     policies_at_image: list[str]  # those whose cotangent the file follows down to the image
     policy_of: dict[str, str]

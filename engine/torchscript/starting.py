@@ -65,6 +65,8 @@ class StartingAnywhere(ScriptedExplainer):
         """One attribution from a layer on, with the layer's value and seed."""
         self.check_image(x)
         self.check_methods([method])
+        if method in self.from_logits:
+            raise ValueError(f"{method} weighs by the gradient of a logit, and starts at the logits alone")
         if start not in self.starts:
             raise ValueError(
                 f"layer {start}, {self.layers[start]}, lies beside other paths, and nothing starts there: ask at "

@@ -18,7 +18,8 @@ Function = Callable[..., Any]
 @dataclass(frozen=True)
 class Asked:
     """A call that relevance comes to. function: as TorchScript has it, of all positional arguments. active: which
-    of them change with the image. bounds: between which ends the input of a first call lies."""
+    of them change with the image. bounds: between which ends the input of a first call lies. gradient: of what is
+    asked for, by the call's output."""
 
     name: str
     function: Function
@@ -26,6 +27,7 @@ class Asked:
     active: list[bool]
     bounds: tuple[Tensor, Tensor] | None
     options: dict[str, Any] = field(default_factory=dict)  # arguments that are given by name
+    gradient: Tensor | None = None
 
 
 def divisor(z: Tensor) -> Tensor:

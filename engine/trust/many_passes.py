@@ -196,7 +196,9 @@ def deviations_of_starts(module: Any, x: Tensor) -> dict[str, float]:
     readers = {
         module.policy_of[name]: name
         for name in module.policy_of
-        if name in module.methods and (name in THE_COTANGENT or name in module.alone)
+        if name in module.methods
+        and (name in THE_COTANGENT or name in module.alone)
+        and name not in module.from_logits
     }
     for policy in module.policies_at_image:
         if policy not in readers:

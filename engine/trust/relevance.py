@@ -19,17 +19,15 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from ..methods import METHODS
 from ..methods.relevance import RELEVANCE
 from ..rules.composites import composite
-from ..rules.kinds import CONVOLUTION, CUMULATION, DENSE
-from ..rules.pages import KINDS
+from ..rules.kinds import CONVOLUTION, CUMULATION
 from ..rules.policies import POLICIES
 from ..rules.policy import Policy, Replacement
 from ..rules.relevance import Epsilon
 from .by_weights import Asked
+from .calls import KIND_OF, Ordered, flat, gradients_of
 from .reference import CANCELLED, behind, interpret, plainly, relative
 from .shared_out import FORMULAS, MOVING
 
-KIND_OF = {f"aten::{op.__name__}": kind for op, kind in KINDS.items()}
-LINEAR = (CONVOLUTION, DENSE)
 FARTHER = {"float32": 1e-3, "float16": 1e-1, "bfloat16": 1e-1}  # deviations that rounding alone excuses
 LIKENESS = 0.999  # the cosine with the reference that holds what is ill-conditioned
 
@@ -52,66 +50,16 @@ class SharedOut(torch.autograd.Function):
         return None, None, *ctx.formula(relevance[0])
 
 
-class Ordered:
-    """Which linear calls of a module are first, and which last, by their number among all calls; and between which
-    ends the input of each first one lies."""
-
-    def __init__(self, module: Any, x: Tensor) -> None:
-        self.first, self.last = set[int](), set[int]()
-        self.bounds: dict[int, list[Tensor]] = {}
-        below: dict[int, frozenset[int]] = {}  # by the identity of a value: the linear calls that it comes from
-        kept: list[Any] = []  # so that no identity is given anew
-
-        def follow(number: int, kind: str, args: list[Any], y: Any) -> None:
-            values = [value for value in _flat(args) if value.requires_grad]
-            if not values:
-                return
-            sources = frozenset[int]().union(*(below.get(id(value), frozenset()) for value in values))
-            if KIND_OF.get(kind) in LINEAR:
-                self.last = (self.last - sources) | {number}
-                self.first |= set() if sources else {number}
-                sources |= {number}
-            for part in y if isinstance(y, (tuple, list)) else [y]:
-                below[id(part)] = sources
-            kept.append(y)
-
-        _numbered(module, x[:1].clone().requires_grad_(), follow)
-
-        def note(number: int, kind: str, args: list[Any], y: Any) -> None:
-            if number in self.first:
-                self.bounds.setdefault(number, []).append(args[0])
-
-        for end in module.ends:
-            _numbered(module, x.new_tensor(end).view(1, -1, 1, 1).expand(1, *x.shape[1:]), note)
-
-
-def _flat(args: Any) -> list[Tensor]:
-    return [value for a in args for value in (a if isinstance(a, list) else [a]) if isinstance(value, Tensor)]
-
-
-def _numbered(module: Any, x: Tensor, note: Callable[[int, str, list[Any], Any], None]) -> None:
-    count = 0
-
-    def call(kind: str, function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
-        nonlocal count
-        y = function(*args, **kwargs)
-        note(count, kind, args, y)
-        count += 1
-        return y
-
-    interpret(module, x, call)
-
-
-def shared(module: Any, x: Tensor, policy: Policy) -> Callable[..., Any]:
-    """How a call of the forward pass is made, so that autograd carries relevance. Raises ValueError for a rule
-    whose formula is not stated in `shared_out`."""
+def shared(module: Any, x: Tensor, policy: Policy, gradients: Mapping[int, Tensor]) -> Callable[..., Any]:
+    """How a call of the forward pass is made, so that autograd carries relevance. gradients: see `gradients_of`.
+    Raises ValueError for a rule whose formula is not stated in `shared_out`."""
     ordered, count = Ordered(module, x), 0
 
     def call(kind: str, function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
         nonlocal count
         number, count = count, count + 1
         what = KIND_OF.get(kind)
-        if what is None or not any(value.requires_grad for value in _flat(args)):
+        if what is None or not any(value.requires_grad for value in flat(args)):
             return function(*args, **kwargs)
         tables = (policy.first if number in ordered.first else {}, policy.last if number in ordered.last else {})
         rule: Any = next((t[what] for t in tables if what in t), policy.rules.get(what))
@@ -141,7 +89,7 @@ def shared(module: Any, x: Tensor, policy: Policy) -> Callable[..., Any]:
         active = [i in moving for i in range(len(given))]
         bounds = _bounds_of(ordered.bounds[number]) if number in ordered.bounds else None
         constants = [value.detach() if isinstance(value, Tensor) else value for value in given]
-        asked = Asked(kind, made, constants, active, bounds, kwargs)
+        asked = Asked(kind, made, constants, active, bounds, kwargs, gradients.get(number))
         return SharedOut.apply(forward, lambda r: FORMULAS[name](rule, asked, r), *(given[i] for i in moving))
 
     return call
@@ -160,7 +108,9 @@ def relevance_reference(
     """
     with torch.inference_mode(False), torch.enable_grad(), plainly():
         leaf = x.detach().clone().requires_grad_()
-        logits, primals = interpret(module, leaf, shared(module, x, POLICIES[policy]))
+        chosen = POLICIES[policy]
+        gradients = gradients_of(module, x, seed, chosen.gradients) if chosen.gradients else {}
+        logits, primals = interpret(module, leaf, shared(module, x, chosen, gradients))
         plain, whole = module.primals(leaf)[::-1]
         if start is not None:
             edge = _before_laying_out(primals[start], behind(logits))

@@ -107,8 +107,9 @@ def _of_matmul_whole(rule: Any, asked: Asked, r: Tensor) -> list[Tensor]:
     return in_proportion(asked, r)
 
 
-def _of_attention(rule: Any, asked: Asked, r: Tensor) -> list[Tensor]:
-    query, key, value = asked.args[:3]
+def _parts_of_attention(asked: Asked) -> tuple[Callable[[Tensor, Tensor], Tensor], Tensor, Tensor]:
+    """Q Kᵀ s as a function of the two, its value, and the weights."""
+    query, key = asked.args[:2]
     rest: list[Any] = [*asked.args[3:6], *(None, 0.0, False)[len(asked.args[3:6]) :]]
     (mask, _, causal), scale = rest, asked.options.get("scale")
     scale = query.shape[-1] ** -0.5 if scale is None else scale
@@ -123,7 +124,12 @@ def _of_attention(rule: Any, asked: Asked, r: Tensor) -> list[Tensor]:
         hidden = hidden.masked_fill(torch.ones_like(scores, dtype=torch.bool).triu(1), -math.inf)
     if mask is not None:
         hidden = hidden.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else hidden + mask
-    weights = (scores + hidden).softmax(-1)
+    return dot, scores, (scores + hidden).softmax(-1)
+
+
+def _of_attention(rule: Any, asked: Asked, r: Tensor) -> list[Tensor]:
+    query, key, value = asked.args[:3]
+    dot, scores, weights = _parts_of_attention(asked)
     if "values_alone" in rule.__name__:
         (to_value,) = grads(lambda v: weights @ v, [value], lambda y: r / divisor(y))
         return _of_those_that_move(asked, [torch.zeros_like(query), torch.zeros_like(key), to_value])
@@ -135,6 +141,43 @@ def _of_attention(rule: Any, asked: Asked, r: Tensor) -> list[Tensor]:
 
 def _of_those_that_move(asked: Asked, shares: Sequence[Tensor]) -> list[Tensor]:
     return [share for share, active in zip(shares, asked.active, strict=False) if active]
+
+
+def _along_attention(rule: Any, asked: Asked, r: Tensor) -> list[Tensor]:
+    """Rᵀ A, as a sum over the tokens that look."""
+    if not r.any():  # as between the scores and their softmax
+        return _nothing(rule, asked, r)
+    if len(asked.args) == 2:
+        weights, value = asked.args
+        whole = torch.ones(()).to(weights)
+        if bool((weights < 0).any()) or not torch.allclose(weights.sum(-1), whole, atol=1e-2):
+            raise ValueError("the mass of tokens through a product that is no attention")
+    else:
+        weights, value = _parts_of_attention(asked)[2], asked.args[2]
+    if rule.by_gradient:
+        assert asked.gradient is not None
+        weights = weights * torch.einsum("...qd,...kd->...qk", asked.gradient, value)
+        weights = torch.where(weights > 0, weights, 0)
+    to_value = torch.einsum("...qk,...qd->...kd", weights, r)
+    beside = [weights] if len(asked.args) == 2 else asked.args[:2]
+    return _of_those_that_move(asked, [*map(torch.zeros_like, beside), to_value])
+
+
+def _to_each(share: float) -> Callable[[Any, Asked, Tensor], list[Tensor]]:
+    def formula(rule: Any, asked: Asked, r: Tensor) -> list[Tensor]:
+        moving = [value for value, active in zip(asked.args, asked.active, strict=True) if active]
+        return [_to_shape(r if len(moving) == 1 else share * r, value) for value in moving]
+
+    return formula
+
+
+def _reduced(rule: Any, asked: Asked, r: Tensor) -> list[Tensor]:
+    (x,) = (value for value, active in zip(asked.args, asked.active, strict=True) if active)
+    return grads(lambda ones: asked.function(ones, *asked.args[1:]), [torch.ones_like(x)], r)
+
+
+def _size_evenly(rule: Any, asked: Asked, r: Tensor) -> list[Tensor]:
+    return LINEAR["Flat"](rule, asked, r.abs())
 
 
 def _nothing(rule: Any, asked: Asked, r: Tensor) -> list[Tensor]:
@@ -160,5 +203,11 @@ FORMULAS: dict[str, Callable[[Any, Asked, Tensor], list[Tensor]]] = {
     "of_attention": _of_attention,
     "of_values_alone": _of_attention,
     "nothing": _nothing,
+    "AlongAttention": _along_attention,
+    "half_to_each": _to_each(0.5),
+    "all_to_each": _to_each(1.0),
+    "evenly_reduced": _reduced,
+    "size_evenly": _size_evenly,
+    "whole": _passed,
 }
 MOVING = ("moved",)

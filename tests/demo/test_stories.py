@@ -1,9 +1,10 @@
 """The guided stories: every step is an address that the page answers, and a visitor walks through them."""
 
+import json
 import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Request, expect
 
 from engine.demo.address import fields_of, posted_for
 from engine.demo.controls import CONTROLS
@@ -80,3 +81,27 @@ def test_the_last_of_several_quick_clicks_is_what_is_shown(open_page: OpenPage) 
     expect(page.locator("#heading p")).to_contain_text("Guided Grad-CAM", timeout=60 * SECONDS)
     page.wait_for_timeout(SECONDS)
     expect(page.locator("#heading p")).to_contain_text("Guided Grad-CAM")
+
+
+def test_what_is_asked_in_one_moment_is_asked_at_once(open_page: OpenPage) -> None:
+    page = open_page()
+    sent: list[str] = []
+
+    def note(request: Request) -> None:
+        if "/queue/join" in request.url:
+            sent.extend(one for one in request.post_data_json["data"] if isinstance(one, str) and "method" in one)
+
+    page.on("request", note)
+    page.evaluate(
+        """() => {
+            convlensPage.ask({method: "saliency"});
+            convlensPage.ask({method: "guided_backprop"});
+            convlensPage.ask({label: "lynx"});
+        }"""
+    )
+    expect(page.locator("#heading p")).to_contain_text("Guided backprop", timeout=60 * SECONDS)
+    expect(page.locator("#heading h2")).to_have_text("Why lynx?")
+    assert [json.loads(one) for one in sent] == [
+        {"method": "saliency"},
+        {"method": "guided_backprop", "label": "lynx"},
+    ]

@@ -8,12 +8,9 @@
     let waits = null;
     let own = ""; // the path of the last photo that was no example
 
-    // As a value, not as the event's data: see `asked` in page.js.
     function wishes(element, props, trigger) {
-        ask = () => {
-            props.value = JSON.stringify({panel: open.name, wish: own ? {...open.wish, own} : open.wish});
-            trigger("input");
-        };
+        const post = window.convlensAsking.asking(props, trigger);
+        ask = () => post({panel: open.name, wish: own ? {...open.wish, own} : open.wish});
     }
 
     function panels(element) {
