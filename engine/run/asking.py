@@ -73,10 +73,7 @@ class Asking(Opened):
         if options and not many:
             raise ValueError(f"{method} takes one pass and has no options; smooth=25 averages over noisy copies")
         completeness = arrived = None
-        # Many passes go through as batches: the kernels are to be laid out for so many images.
-        images = max(1, len(x))
-        at_once = images * max(1, self.module.room // images) if many or smooth else images
-        with self._asking(at_once) as net:
+        with self._asking(self._at_once(len(x)) if many or smooth else max(1, len(x))) as net:
             if many:
                 told = {name: float(value) for name, value in (options or {}).items()}
                 self._check_options(method, told)

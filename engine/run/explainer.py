@@ -1,7 +1,6 @@
 """A scripted program with its manifest, as Python asks it."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -97,8 +96,7 @@ class Explainer(Asking, Starting, Redrawing):
         seed = self._seed(x, seed)
         self._check_question(x, [method])
         index = self._index(method, layer)
-        with self._asking(len(x)) as net:
-            return self._map(net, x, seed, method, index)
+        return self._map(x, seed, method, index)
 
     def answer(
         self, x: Tensor, targets: Sequence[int | str] | None, method: str, layer: int | str = -1
@@ -113,7 +111,7 @@ class Explainer(Asking, Starting, Redrawing):
             if method not in self.module.path_of:
                 return net.answer(x, classes, method, index)  # type: ignore[no-any-return]
             logits = net.forward(x)
-            return logits, self._map(net, x, self.module.resolve_seed(logits, classes), method, index)
+        return logits, self._map(x, self.module.resolve_seed(logits, classes), method, index)
 
     def answers(
         self, x: Tensor, targets: Sequence[int | str] | None, methods: Sequence[str]
@@ -123,9 +121,9 @@ class Explainer(Asking, Starting, Redrawing):
         classes = self._classes(x, targets)
         with self._asking(len(x)) as net:
             logits, maps = net.answers(x, classes, self._of_a_pass(methods))
-            found = dict(zip(self._of_a_pass(methods), maps, strict=True))
-            settled = self.module.resolve_seed(logits, classes)
-            return logits, {m: found[m] if m in found else self._map(net, x, settled, m, -1) for m in methods}
+        found = dict(zip(self._of_a_pass(methods), maps, strict=True))
+        settled = self.module.resolve_seed(logits, classes)
+        return logits, {m: found[m] if m in found else self._map(x, settled, m, -1) for m in methods}
 
     def overlay(self, photo: Tensor, map: Tensor, strength: float = 0.85) -> Tensor:
         """A map [S, S] of `explain` as a heatmap on its photo, where the network saw it: uint8 [H, W, 3] both.
@@ -166,8 +164,8 @@ class Explainer(Asking, Starting, Redrawing):
         self._check_question(x, methods)
         with self._asking(len(x)) as net:
             maps = net.survey(x, seed, self._of_a_pass(methods))
-            found = dict(zip(self._of_a_pass(methods), maps, strict=True))
-            return {m: found[m] if m in found else self._map(net, x, seed, m, -1) for m in methods}
+        found = dict(zip(self._of_a_pass(methods), maps, strict=True))
+        return {m: found[m] if m in found else self._map(x, seed, m, -1) for m in methods}
 
     def probe(self, x: Tensor, seed: Tensor, policy: str) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor]:
         """The raw values: logits, primals and cotangents of the layers, and the cotangent at the image (empty
@@ -185,9 +183,10 @@ class Explainer(Asking, Starting, Redrawing):
             raise ValueError(f"{layered[0]} takes many passes, for one layer at a time; use explain")
         return [method for method in methods if method not in many]
 
-    def _map(self, net: Any, x: Tensor, seed: Tensor, method: str, index: int) -> Tensor:
+    def _map(self, x: Tensor, seed: Tensor, method: str, index: int) -> Tensor:
         """One attribution; of many passes, with what holds where nothing is said of it."""
-        if method not in self.module.path_of:
-            return net.explain(x, seed, method, index)  # type: ignore[no-any-return]
-        none = torch.empty(0)
-        return net.explain_along(x, seed, method, index, {}, none, none)[0]  # type: ignore[no-any-return]
+        many, none = method in self.module.path_of, torch.empty(0)
+        with self._asking(self._at_once(len(x)) if many else len(x)) as net:
+            if not many:
+                return net.explain(x, seed, method, index)  # type: ignore[no-any-return]
+            return net.explain_along(x, seed, method, index, {}, none, none)[0]  # type: ignore[no-any-return]

@@ -112,6 +112,11 @@ class Opened:
                 self._layouts = known
         return known[setting]
 
+    def _at_once(self, images: int) -> int:
+        """How many images go through at once where many passes of so many do."""
+        room: int = self.module.room
+        return max(1, images) * max(1, room // max(1, images))
+
     def _index(self, method: str, layer: int | str) -> int:
         place = self._place(method)
         if place.at_image and (layer == -1 or not place.has_layers):

@@ -115,7 +115,9 @@ class AlongPaths(Hiding):
             mean, variance = self.moments(x, seed, base, layer, path, False, options, reference, progress)
             return self.finished(self.finish_of[method], mean, variance), undefined
         # From a baseline: the parts make up what the score has gained on the way, up to the error of the sum.
-        gained = self.scores_at(x, seed)[0] - self.of_references(reference, seed, path == "references").mean(0)
+        logits = self.forward(torch.cat([x, reference]))
+        began = self.of_references(logits[x.shape[0] :], seed, path == "references").mean(0)
+        gained = self.scored(logits[: x.shape[0]], seed)[0] - began
         count = options["steps"] if options["steps"] > 0 else float(16)
         map, error = torch.empty(0), undefined
         going = True
@@ -145,10 +147,7 @@ class AlongPaths(Hiding):
         to the image where `times_way`."""
         images, steps = x.shape[0], int(options["steps"])
         mean, squares = torch.empty(0), torch.empty(0)
-        # In parts of one size: a short one at the end would take nearly as long as the others.
-        most = max(1, self.room // images)
-        parts = (steps + most - 1) // most
-        part = (steps + parts - 1) // parts
+        part = self.part_of(steps, max(1, self.room // images))
         done = 0
         while done < steps:
             end = min(steps, done + part)

@@ -30,16 +30,22 @@ class Hiding(StartingAnywhere):
         height, width = self.size[0], self.size[1]
         total = torch.zeros([images, height, width], dtype=torch.float64, device=x.device)
         covered = torch.zeros([height, width], dtype=torch.float64, device=x.device)
-        whole = self.scores_at(x, seed)[0]
+        whole = torch.empty(0)
+        # The image itself goes along with the first part: alone, kernels laid out for many take it as long.
+        most = max(2, self.room // images)
+        part = self.part_of(steps + 1, most)
         done = 0
         while done < steps:
-            end = min(steps, done + max(1, self.room // images))
+            end = min(steps, done + part - 1 if done == 0 else done + part)
             if path == "windows":
                 kept = windows(height, width, options, done, end).to(x.device)
             else:
                 kept = cells(height, width, options, done, end).to(x.device)
             visible = kept[:, None, None].to(x.dtype)
-            found = self.scores_at((x * visible + reference * (1 - visible)).flatten(0, 1), seed)
+            points = (x * visible + reference * (1 - visible)).flatten(0, 1)
+            found = self.scores_at(torch.cat([x, points]) if done == 0 else points, seed)
+            if done == 0:
+                whole, found = found[0], found[1:]
             if path == "windows":
                 total += torch.einsum("mn,mhw->nhw", whole - found, 1 - kept)
                 covered += (1 - kept).sum(0)
@@ -71,9 +77,9 @@ class Hiding(StartingAnywhere):
         """
         if layer not in self.tails:
             raise ValueError(f"the logits hang on more than the values of layer {layer}, {self.layers[layer]}")
-        value = self.primals(x)[1][layer].detach()
+        logits, primals = self.primals(x)
+        whole, value = self.scored(logits, seed)[0], primals[layer].detach()
         images, channels, tall, wide = value.shape[0], value.shape[1], value.shape[2], value.shape[3]
-        whole = self.scores_at(x, seed)[0]
         ways = tall * wide if path == "places" else channels
         parts: list[Tensor] = []
         done = 0
@@ -104,7 +110,7 @@ class Hiding(StartingAnywhere):
                 lost = (whole - found) / torch.where(whole == 0, torch.ones_like(whole), whole)
                 weights = torch.where(whole == 0, torch.zeros_like(lost), lost).t()
             else:
-                weights = (found - self.of_references(reference, seed, False)).softmax(0).t()
+                weights = (found - self.of_references(self.forward(reference), seed, False)).softmax(0).t()
             map = torch.relu(torch.einsum("nc,nchw->nhw", weights, value[:, :steps].double()))
         map = map.to(self.like.dtype)[:, None]
         large: Tensor = torch.ops.aten.upsample_bilinear2d(map, self.size, False, None, None)
@@ -120,11 +126,18 @@ class Hiding(StartingAnywhere):
         found: Tensor = (logits.double().flatten(1).view(-1, wide.shape[0], wide.shape[1]) * wide).sum(2)
         return found
 
-    def of_references(self, reference: Tensor, seed: Tensor, all_pairs: bool) -> Tensor:
-        """What references [R, C, S, S] score under the seeds of N images: [R, N]; [1, N] where each has one."""
-        if reference.shape[0] == seed.shape[0] and not all_pairs:
-            return self.scores_at(reference, seed)
-        return torch.matmul(self.forward(reference).double().flatten(1), seed.double().flatten(1).t())
+    def of_references(self, logits: Tensor, seed: Tensor, all_pairs: bool) -> Tensor:
+        """What references score, of whom these are the logits [R, …], under the seeds of N images: [R, N]; [1, N]
+        where each has one."""
+        if logits.shape[0] == seed.shape[0] and not all_pairs:
+            return self.scored(logits, seed)
+        return torch.matmul(logits.double().flatten(1), seed.double().flatten(1).t())
+
+    def part_of(self, steps: int, most: int) -> int:
+        """How many steps go at once, at most so many, in parts of one size: a short one at the end would take nearly
+        as long as the others."""
+        parts = (steps + most - 1) // most
+        return (steps + parts - 1) // parts
 
     def tell(self, progress: Tensor, done: int, steps: int) -> None:
         """Write how far a question is, and stop where whoever watches wants that."""

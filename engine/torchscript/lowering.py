@@ -158,10 +158,12 @@ def _fill_in_methods(module: ScriptedExplainer, compiled: Compiled) -> None:
 
 def _room(program: Program) -> int:
     """How many images may go through at once where many are to: as many as keep what a pass holds of its layers, a
-    value and a cotangent each, near a gigabyte, and no more than the processor has use for."""
+    value and a cotangent each, near a gigabyte, and no more than the processor has use for. A power of two, as
+    numbers of steps often are: what is laid out for so many takes others longer."""
     like: int = program.logits.meta["val"].element_size()
     values = sum(prod(layer.shape) * like for layer in program.layers)
-    return max(1, min(MOST_AT_ONCE, ROOM // max(1, 2 * values)))
+    room = max(1, min(MOST_AT_ONCE, ROOM // max(1, 2 * values)))
+    return 1 << (room.bit_length() - 1)
 
 
 def _reader(method: Method, methods: list[Method]) -> str:

@@ -70,6 +70,41 @@ def zennit_image(name: str | None) -> Adapter:
     return ask
 
 
+BOX = (0.0, 1.0)  # between which an image's values lie where nothing else is said
+
+
+def zennit_relevance(name: str, canonizer: str = "", by_size: bool = True, **options: object) -> Adapter:
+    """Relevance of seed · logits. by_size: with a stabiliser that grows with the values, as this project's does;
+    zennit leaves that off."""
+
+    def ask(module: nn.Module, x: Tensor, seed: Tensor, layer: str) -> Tensor:
+        from zennit import composites, rules, torchvision, types
+        from zennit.attribution import Gradient
+        from zennit.core import Stabilizer
+
+        given: dict[str, object] = {"stabilizer": Stabilizer(1e-6, norm_scale=by_size)}
+        given |= {"canonizers": [getattr(torchvision, canonizer)()]} if canonizer else {}
+        if name == "Epsilon":  # which has no composite of its own
+            rule = (types.Linear, rules.Epsilon(epsilon=given["stabilizer"]))
+            kept = given.pop("stabilizer")
+            composite = composites.LayerMapComposite([*composites.layer_map_base(kept), rule], **given)
+        else:
+            given |= {"epsilon": given["stabilizer"]} if name.startswith("Epsilon") else {}
+            given |= dict(zip(("low", "high"), map(x.new_tensor, BOX), strict=True)) if "Box" in name else {}
+            composite = getattr(composites, name)(**given, **options)
+        with Gradient(module, composite) as attributor:
+            return attributor(x, lambda logits: (logits * seed).detach())[1]
+
+    return ask
+
+
+def captum_relevance(module: nn.Module, x: Tensor, seed: Tensor, layer: str) -> Tensor:
+    """With its own rule, epsilon, everywhere."""
+    from captum.attr import LRP
+
+    return LRP(module).attribute(x, target=seed.argmax(1))
+
+
 def grad_cam_guided(module: nn.Module, x: Tensor, seed: Tensor, layer: str) -> Tensor:
     """Image by image: it answers for the first one of a batch."""
     from pytorch_grad_cam import GuidedBackpropReLUModel
@@ -183,6 +218,21 @@ ADAPTERS: dict[tuple[str, str, str], Adapter] = {
     ("zennit", "gradient", ""): zennit_image(None),
     ("zennit", "guided_backprop", ""): zennit_image("GuidedBackprop"),
     ("zennit", "deconvnet", ""): zennit_image("DeconvNet"),
+    **{
+        ("zennit", method, canonizer): zennit_relevance(name, canonizer, **options)
+        for method, name, options in (
+            ("lrp_epsilon", "Epsilon", {}),
+            ("lrp_epsilon_plus", "EpsilonPlus", {}),
+            ("lrp_epsilon_gamma_box", "EpsilonGammaBox", {}),
+            ("lrp_epsilon_plus_flat", "EpsilonPlusFlat", {}),
+            ("lrp_epsilon_alpha2_beta1", "EpsilonAlpha2Beta1", {}),
+            ("lrp_epsilon_alpha2_beta1_flat", "EpsilonAlpha2Beta1Flat", {}),
+            ("excitation_backprop", "ExcitationBackprop", {"zero_params": ["bias"]}),
+        )
+        for canonizer in ("", "VGGCanonizer", "ResNetCanonizer")
+    },
+    ("zennit", "lrp_epsilon_plus", "as delivered"): zennit_relevance("EpsilonPlus", by_size=False),
+    ("captum", "lrp_epsilon", ""): captum_relevance,
     ("grad-cam", "guided_backprop", ""): grad_cam_guided,
     ("grad-cam", "guided_backprop", "batch in one call"): grad_cam_guided_batch,
     ("grad-cam", "guided_backprop", "second call"): grad_cam_guided_twice,

@@ -80,10 +80,18 @@ class Flat(nn.Module):
         return self.head(torch.relu(self.first(x)).mean((2, 3)))
 
 
-def vgg11() -> nn.Module:
+def vgg(name: str) -> nn.Module:
     """torchvision's features, with one linear layer for its hundred million weights behind them."""
-    net = models.vgg11(init_weights=False)
+    net = getattr(models, name)(init_weights=False)
     net.classifier = nn.Linear(512 * 49, 10)
+    return net
+
+
+def without_eps(net: nn.Module) -> nn.Module:
+    """With BatchNorms that divide by the deviation alone."""
+    for part in net.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.eps = 1e-30  # torch takes no zero
     return net
 
 
@@ -95,9 +103,13 @@ BUILDERS: dict[str, tuple[Callable[[], nn.Module], int]] = {  # name -> builder,
     "GELU": (Gelu, 16),
     "constant maps": (Flat, 8),
     "on paper": (Small, 4),
-    "vgg11": (vgg11, 64),
+    "vgg11": (lambda: vgg("vgg11"), 64),
+    "vgg16": (lambda: vgg("vgg16"), 64),
+    "vgg19_bn, eps 0": (lambda: without_eps(vgg("vgg19_bn")), 64),
     "alexnet": (lambda: models.alexnet(num_classes=10), 64),
     "resnet18": (lambda: models.resnet18(num_classes=10), 64),
+    "resnet18, eps 0": (lambda: without_eps(models.resnet18(num_classes=10)), 64),
+    "resnet50, eps 0": (lambda: without_eps(models.resnet50(num_classes=10)), 64),
     "densenet, 8 layers": (lambda: models.DenseNet(8, (2, 2, 2, 2), 16, num_classes=10), 64),
     "googlenet": (lambda: models.googlenet(num_classes=10, aux_logits=False, init_weights=False), 64),
     "mobilenet_v2": (lambda: models.mobilenet_v2(num_classes=10), 64),

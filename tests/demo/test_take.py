@@ -127,7 +127,14 @@ def test_the_layers_as_an_animation(scene: Scene) -> None:
 
 @pytest.mark.parametrize(
     ("method", "layer"),
-    [("hires_cam", 40), ("grad_cam", 72), ("guided_grad_cam", 20), ("gradient", 72), ("integrated_gradients", 72)],
+    [
+        ("hires_cam", 40),
+        ("guided_grad_cam", 20),
+        *(
+            pytest.param(name, 72, marks=pytest.mark.sweep)
+            for name in ("grad_cam", "gradient", "integrated_gradients")
+        ),
+    ],
 )
 def test_the_values_are_made_again(
     studio: Studio, chelsea: Path, as_convlens: Path, artifacts: Path, tmp_path: Path, method: str, layer: int

@@ -259,11 +259,11 @@ print(unfinished, len(seen), sorted(entry.name for entry in folder.iterdir()))
 
 
 def test_a_kill_at_any_moment_leaves_the_old_file_or_the_new_one(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", KILLED, str(tmp_path), "80"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    command = [sys.executable, "-c", KILLED, str(tmp_path), "40"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     unfinished, seen, left = done.stdout.split(maxsplit=2)
-    assert int(unfinished) > 20, "the kills came between the saves"
+    assert int(unfinished) > 10, "the kills came between the saves"
     assert int(seen) == 2
     assert left.strip() == "['net.pt']", "what the killed left was not cleared"
 
@@ -306,11 +306,11 @@ for explainer in made:
 programs = {explainer.manifest["program"] for explainer in made}
 
 def write(explainer):
-    for _ in range(30):
+    for _ in range(10):
         save(explainer, folder / "net.pt")
 
 def read():
-    for _ in range(60):
+    for _ in range(20):
         explainer = load(folder / "net.pt")
         assert explainer.manifest["program"] in programs
 
@@ -323,7 +323,7 @@ def test_processes_that_write_and_read_the_same_file_do_not_disturb_each_other(t
     command = [sys.executable, "-c", CROWDED, str(tmp_path)]
     # By the environment: torch.set_num_threads makes a pool of threads, and behind a fork torch trips over that.
     one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=one_thread, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=ROOT, env=one_thread, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "['net.pt', 'squeezenet1_1-random.pt']"
 

@@ -39,7 +39,10 @@ COMPARISONS: dict[str, Comparison] = {
     "methods": Comparison(
         "Methods", sides.methods, "Each picture has its own scale: the methods' values have different units."
     ),
-    "gates": Comparison("ReLU gates", sides.gates, applies=lambda scene: len(sides.gates_of(scene)) > 1),
+    "gates": Comparison(
+        "ReLU gates", sides.gates, "Each picture has its own scale: gradients and relevance have different units.",
+        lambda scene: len(sides.gates_of(scene)) > 1,
+    ),
     "values": Comparison(
         "Values and colours", sides.views, "One map, drawn in six ways by one scale.", sides.has_channels
     ),

@@ -19,6 +19,9 @@ GATES = {
     "deconvnet": "A ReLU passes on what comes back where that is positive, whether it was active or not.",
     "guided_backprop": "A ReLU passes on what comes back where that is positive and it was active.",
 }
+BESIDE = {  # what has no gate, and is worth seeing beside them
+    "lrp_epsilon_plus": "No gate: what comes back to a value is shared out among all that it was made of.",
+}
 CHANNELS = ("guided_backprop", "gradient")  # have a value for each channel: for a page that shows none
 COLOURED = ("in colour", "in gray")
 VIEWS = {"all": "All values", "positive": "What raises the score", "negative": "What lowers it"}
@@ -52,10 +55,11 @@ def gates_of(scene: Scene) -> list[str]:
 
 
 def gates(studio: Studio, scene: Scene, wish: Wish) -> Iterator[Side]:
-    """The three gates, each with its sentence."""
-    for name in gates_of(scene):
+    """The three gates and relevance, each with its sentence."""
+    told = GATES | BESIDE
+    for name in (*gates_of(scene), *(name for name in BESIDE if name in scene.model.methods)):
         other = studio.scene(replace(scene.question, method=name))
-        caption = f"<b>{escape(other.title)}</b> {escape(say(GATES[name]))}"
+        caption = f"<b>{escape(other.title)}</b> {escape(say(told[name]))}"
         yield Side(other, caption, click=True)
 
 

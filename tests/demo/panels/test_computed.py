@@ -182,7 +182,12 @@ def test_the_certificate_is_the_manifests(studio: Studio, scene: Scene) -> None:
 
 @pytest.mark.parametrize(
     ("method", "contrast"),
-    [("hires_cam", None), ("hires_cam", EGYPTIAN_CAT), ("gradient", None), ("integrated_gradients", None)],
+    [
+        ("hires_cam", None),
+        ("hires_cam", EGYPTIAN_CAT),
+        ("gradient", None),
+        pytest.param("integrated_gradients", None, marks=pytest.mark.sweep),
+    ],
 )
 def test_the_lines_of_python_ask_the_same(
     studio: Studio, scene: Scene, method: str, contrast: int | None, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
