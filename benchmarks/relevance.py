@@ -20,6 +20,7 @@ from benchmarks.process import ROOT
 from engine import METHODS, Explainer, compile_model, load_model
 from engine.methods.relevance import RELEVANCE
 from engine.pictures.figures import Look, picture
+from engine.pictures.geometry import Window
 from engine.pictures.render import fit
 from tests.conformance.peers import (
     RELEVANCE_CASES,
@@ -46,7 +47,8 @@ Made by `python -m benchmarks.relevance`.
 
 A gradient says what would change a score; relevance says what a score was made of. Layer-wise relevance
 propagation (LRP, Bach et al. 2015) starts with the score itself and hands it back call by call, to each input of a
-call in proportion to what it added, until it lies on the pixels. `convlens explain PHOTO --method lrp_epsilon_plus`, or
+call in proportion to what it added, until it lies on the pixels.
+`convlens explain PHOTO --method lrp_epsilon_plus`, or
 
 ```python
 explainer = convlens.build("efficientnet_lite0")
@@ -90,9 +92,10 @@ other three.
 
 ## Beside zennit, captum and lxt
 
-Deviations are the largest difference relative to the largest value, float64, random weights. *by its size*: with a
-stabiliser that grows with the values (zennit: `norm_scale=True`), as this project's does. *eps 0*: with BatchNorms
-whose eps is zero, since zennit's canonisers merge the rest of a norm and leave the eps behind.
+Deviations are the largest difference relative to the largest value, float64, random weights. zennit is asked with
+a stabiliser that grows with the values (`norm_scale=True`), as this project's does. *eps 0*: with BatchNorms whose
+eps is (nearly) zero, since zennit's canonisers merge the rest of a norm and leave the eps behind. lxt's functions,
+put together to a block, give the same as `attn_lrp` (tests/conformance/test_lxt.py).
 
 {agreements}
 
@@ -130,10 +133,9 @@ def draw(explainer: Explainer, to: Path) -> None:
         square = fit(
             photo[top : round(window.top + window.height), left : round(window.left + window.width)], SIDE
         )
-        cells = [square]
+        cells, inside = [square], Window(0, 0, *square.shape[:2])
         for method in BESIDE:
             map = explainer.explain(x, seed, method)[0].sum(0).numpy()
-            inside = explainer.geometry.window(*square.shape[:2])
             cells.append(picture(square, inside, map, Look(), True, True))
         height = min(cell.shape[0] for cell in cells)
         rows.append(
@@ -155,7 +157,7 @@ def rules() -> str:
 
 def arrived(explainer: Explainer) -> str:
     """The share that came to some layers and to the image, by each composite."""
-    x = explainer.preprocess(torch.from_numpy(skimage.data.chelsea()))
+    x = explainer.preprocess(torch.from_numpy(photos()[0]))
     seed = explainer.one_hot(int(explainer.forward(x).argmax()))
     names = [name for name in explainer.layers if name.startswith("blocks") and name.count(".") == 2][::-1]
     chosen = [explainer.layers[-1], *names[:: max(1, len(names) // 4)]]

@@ -47,6 +47,7 @@ JUDGE = (
     "relevance",
     "shared_out",
     "by_weights",
+    "calls",
 )
 # What the demo may never have loaded before it builds a model, nor may a program that only asks a file.
 COMPILER = (

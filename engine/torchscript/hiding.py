@@ -134,8 +134,7 @@ class Hiding(StartingAnywhere):
         return torch.matmul(logits.double().flatten(1), seed.double().flatten(1).t())
 
     def part_of(self, steps: int, most: int) -> int:
-        """How many steps go at once, at most so many, in parts of one size: a short one at the end would take nearly
-        as long as the others."""
+        """How many steps go at once, at most so many, in parts of one size."""
         parts = (steps + most - 1) // most
         return (steps + parts - 1) // parts
 

@@ -73,16 +73,16 @@ def zennit_image(name: str | None) -> Adapter:
 BOX = (0.0, 1.0)  # between which an image's values lie where nothing else is said
 
 
-def zennit_relevance(name: str, canonizer: str = "", by_size: bool = True, **options: object) -> Adapter:
-    """Relevance of seed · logits. by_size: with a stabiliser that grows with the values, as this project's does;
-    zennit leaves that off."""
+def zennit_relevance(name: str, canonizer: str = "", **options: object) -> Adapter:
+    """Relevance of seed · logits, with a stabiliser that grows with the values, as this project's does: zennit has
+    that, and leaves it off."""
 
     def ask(module: nn.Module, x: Tensor, seed: Tensor, layer: str) -> Tensor:
         from zennit import composites, rules, torchvision, types
         from zennit.attribution import Gradient
         from zennit.core import Stabilizer
 
-        given: dict[str, object] = {"stabilizer": Stabilizer(1e-6, norm_scale=by_size)}
+        given: dict[str, object] = {"stabilizer": Stabilizer(1e-6, norm_scale=True)}
         given |= {"canonizers": [getattr(torchvision, canonizer)()]} if canonizer else {}
         if name == "Epsilon":  # which has no composite of its own
             rule = (types.Linear, rules.Epsilon(epsilon=given["stabilizer"]))
@@ -231,7 +231,6 @@ ADAPTERS: dict[tuple[str, str, str], Adapter] = {
         )
         for canonizer in ("", "VGGCanonizer", "ResNetCanonizer")
     },
-    ("zennit", "lrp_epsilon_plus", "as delivered"): zennit_relevance("EpsilonPlus", by_size=False),
     ("captum", "lrp_epsilon", ""): captum_relevance,
     ("grad-cam", "guided_backprop", ""): grad_cam_guided,
     ("grad-cam", "guided_backprop", "batch in one call"): grad_cam_guided_batch,

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from engine import METHODS, Explainer, compile_model
+from engine.methods import Place
+from engine.trust.relevance import relevance_reference
 from tests.conformance.adapters import ADAPTERS, HANDBOOK, MODULES, OPTIONS, Adapter
 from tests.conformance.formulas import AT_LAYER, integrated_gradients
 from tests.conformance.networks import network
@@ -54,7 +56,24 @@ class Fault:
     why: str
 
 
+RELEVANCE = (
+    "lrp_epsilon", "lrp_epsilon_plus", "lrp_epsilon_gamma_box", "lrp_epsilon_plus_flat",
+    "lrp_epsilon_alpha2_beta1", "lrp_epsilon_alpha2_beta1_flat", "excitation_backprop",
+)  # fmt: skip
+# Networks that are large for what they show beside the others.
+LARGE = ("vgg16", "vgg19_bn, eps 0", "resnet50, eps 0")
+RELEVANCE_CASES = [
+    *(Case(network, "zennit", method, usage=usage)
+      for network, usage in (("vgg11", ""), ("resnet18, eps 0", "ResNetCanonizer"),
+                             ("vgg19_bn, eps 0", "VGGCanonizer"))
+      for method in RELEVANCE),
+    *(Case(network, "zennit", method, usage=usage)
+      for network, usage in (("vgg16", ""), ("resnet50, eps 0", "ResNetCanonizer"))
+      for method in ("lrp_epsilon_plus", "lrp_epsilon_gamma_box")),
+    Case("vgg11", "captum", "lrp_epsilon", loose=2e-3),  # with a stabiliser of its own, and poolings by epsilon
+]  # fmt: skip
 AGREEMENTS = [
+    *RELEVANCE_CASES,
     *(Case(network, tool, method)
       for network in ("small residual", "one ReLU in two branches", "vgg11", "resnet18")
       for tool in ("captum", "zennit")
@@ -102,7 +121,17 @@ OTHER_ACTIVATION = "another activation than ReLU"
 IN_PLACE = "in-place ReLU behind the layer"
 OVERWRITTEN = "the activation that was kept is overwritten by the ReLU"
 REUSED = "module used three times, the second use asked"
+RELEVANCE_FAULTS = [
+    Fault("a sum that is no module", Case("small residual", "zennit", "lrp_epsilon_plus"), 0.5,
+          "what comes to it goes to both sides whole: relevance is made of nothing"),
+    Fault("a sum that is no module", Case("small residual", "captum", "lrp_epsilon"), 64,
+          "what comes to it goes to both sides whole: relevance is made of nothing"),
+    Fault("a norm is merged, and its eps stays",
+          Case("resnet18", "zennit", "lrp_epsilon", usage="ResNetCanonizer"), 8e-3,
+          "each norm goes on dividing by the root of 1 + eps"),
+]  # fmt: skip
 FAULTS = [
+    *RELEVANCE_FAULTS,
     Fault(FUNCTIONAL, Case("googlenet", "captum", "guided_backprop"), 1.5, UNHOOKED),
     Fault(FUNCTIONAL, Case("googlenet", "zennit", "guided_backprop"), 1.5, UNHOOKED),
     Fault(FUNCTIONAL, Case("googlenet", "grad-cam", "guided_backprop"), 1.5, UNHOOKED),
@@ -169,7 +198,7 @@ def ours(case: Case) -> Tensor:
             x, method=case.method, layer=case.layer or -1, seed=seed, options=OPTIONS.get(case.usage)
         )
         return at_its_size(asked.values, found, case.layer) if case.layer else asked.values
-    if method.at.at_image or method.times:
+    if method.at.at_image or method.times:  # relevance too: its layer -1 is the image
         return found.explain(x, seed, case.method, case.layer or -1)
     _, primals, cotangents, _ = found.probe(x, seed, "gradient")
     at = found.layer_index(case.layer)
@@ -200,6 +229,8 @@ def reference(case: Case, policy: str | None = None) -> Tensor:
     """Autograd through the module as its author wrote it: for image methods with each activation call replaced,
     at a layer with a copy of its output passed on, so that nothing can overwrite it."""
     module, x, seed = network(case.network, case.dtype)
+    if METHODS[case.method].at is Place.THROUGHOUT:
+        return relevance_reference(explainer(case.network, case.dtype).module, x, seed, case.method)[0].detach()
     if case.method == "integrated_gradients":
         return integrated_gradients(module, x, seed, int(OPTIONS[case.usage]["steps"]))
     if case.method not in AT_LAYER:

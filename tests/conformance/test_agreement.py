@@ -3,7 +3,7 @@
 import pytest
 
 from tests.conformance.adapters import ADAPTERS, MODULES
-from tests.conformance.peers import AGREEMENTS, FAULTS, Case, ours, theirs
+from tests.conformance.peers import AGREEMENTS, FAULTS, LARGE, RELEVANCE_CASES, Case, ours, theirs
 from tests.oracle import deviation
 
 
@@ -16,10 +16,16 @@ def needs(tool: str) -> None:
         )
 
 
-@pytest.mark.parametrize("case", AGREEMENTS, ids=lambda case: f"{case.network}, {case.tool}, {case}, {case.dtype}")
+CASES = [pytest.param(case, marks=pytest.mark.sweep if case.network in LARGE else ()) for case in AGREEMENTS]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.network}, {case.tool}, {case}, {case.dtype}")
 def test_same_numbers(case: Case) -> None:
     needs(case.tool)
-    assert deviation(ours(case), theirs(case)) < case.bound
+    found = deviation(ours(case), theirs(case))
+    assert found < case.bound
+    if case in RELEVANCE_CASES and not case.loose:
+        assert found < 1e-12
 
 
 def test_every_adapter_is_asked() -> None:

@@ -34,7 +34,10 @@ new PerformanceObserver((list) => {
 @pytest.mark.parametrize(
     "viewport", [DESKTOP, PHONE, {"width": 820, "height": 1180}], ids=["wide", "phone", "tablet"]
 )
-def test_the_first_page_is_light_and_does_not_jump(browser: Browser, site: str, viewport: dict[str, int]) -> None:
+@pytest.mark.parametrize("language", ["", "zh-CN"])
+def test_the_first_page_is_light_and_does_not_jump(
+    browser: Browser, site: str, viewport: dict[str, int], language: str
+) -> None:
     context = browser.new_context(viewport=viewport)
     page = context.new_page()
     wire = context.new_cdp_session(page)
@@ -42,7 +45,7 @@ def test_the_first_page_is_light_and_does_not_jump(browser: Browser, site: str, 
     loaded: list[float] = []
     wire.on("Network.loadingFinished", lambda event: loaded.append(event["encodedDataLength"]))
     page.add_init_script(SHIFTS)
-    page.goto(site)
+    page.goto(site + language)
     expect(page.locator("html.whole")).to_have_count(1, timeout=60 * SECONDS)
     page.wait_for_timeout(2 * SECONDS)  # what comes late weighs too
     assert len(loaded) > 50 and sum(loaded) < MOST

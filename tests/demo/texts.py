@@ -14,7 +14,7 @@ from engine.demo.panels.compare import COMPARISONS, SCALES
 from engine.demo.panels.computed import GLOSSARY
 from engine.demo.panels.erase import BRUSHES, GRAYS
 from engine.demo.panels.localise import KNOWN
-from engine.demo.panels.sides import COLOURED, GATES, VIEWS
+from engine.demo.panels.sides import BESIDE, COLOURED, GATES, VIEWS
 from engine.demo.scripts import SCRIPTS, said
 from engine.demo.stories import STORIES
 from engine.methods import ASKS, METHODS
@@ -77,7 +77,15 @@ def of_the_tables() -> set[str]:
     texts |= {text for story in STORIES for text in (story.title, *(step.text for step in story.steps))}
     texts |= {text for panel in PANELS.values() for text in (panel.title, panel.says)}
     texts |= {text for row in COMPARISONS.values() for text in (row.title, row.why) if text}
-    texts |= {*SCALES.values(), *GATES.values(), *VIEWS.values(), *COLOURED, *GLOSSARY.values(), *GRAYS.values()}
+    texts |= {
+        *SCALES.values(),
+        *GATES.values(),
+        *BESIDE.values(),
+        *VIEWS.values(),
+        *COLOURED,
+        *GLOSSARY.values(),
+        *GRAYS.values(),
+    }
     texts |= {
         *SENTENCES.values(),
         *plots.LINES.values(),
