@@ -28,7 +28,7 @@ METHODS_ASKED = (
     "excitation_backprop",
     "guided_backprop",
 )
-MOSAICS = ((0, 1, 2, 3), (3, 4, 5, 0), (1, 2, 4, 5), (5, 3, 1, 4))  # of six photos, each in three cells or so
+SURE = 0.5  # the probability from which on a network is sure of a photo: others say little of their own class
 
 
 def photos() -> list[NDArray[np.uint8]]:
@@ -39,6 +39,20 @@ def photos() -> list[NDArray[np.uint8]]:
     known: list[NDArray[np.uint8]] = [getattr(skimage.data, name)() for name in names]
     known[-1] = np.stack([known[-1]] * 3, -1)  # which is grey
     return [*known, *map(load_photo, wild)]
+
+
+def sure_of(explainer: Explainer) -> list[Tensor]:
+    """Those of the photos that the network is sure of, each as its input; four at least, or ValueError."""
+    images = [explainer.preprocess(torch.from_numpy(np.ascontiguousarray(photo))) for photo in photos()]
+    sure = [x for x in images if float(explainer.forward(x).softmax(1).max()) >= SURE]
+    if len(sure) < 4:
+        raise ValueError(f"the network is sure of {len(sure)} photos of {len(images)}, and a mosaic takes four")
+    return sure
+
+
+def mosaics(count: int) -> list[tuple[int, ...]]:
+    """Four photos of so many in the cells of each mosaic: each photo as often as the others, and in each cell."""
+    return [tuple((first + step) % count for step in range(4)) for first in range(count)]
 
 
 def mosaic(images: Sequence[Tensor], size: Sequence[int]) -> Tensor:
@@ -61,7 +75,7 @@ def play(explainer: Explainer, method: str, images: Sequence[Tensor], contrastiv
     """The energy of each photo of each mosaic, a class being the top one of its photo alone."""
     classes = [int(explainer.forward(x).argmax(1)) for x in images]
     found = []
-    for places in MOSAICS:
+    for places in mosaics(len(images)):
         x = mosaic([images[place] for place in places], explainer.geometry.crop)
         for cell, place in enumerate(places):
             seed = torch.zeros_like(explainer.one_hot(0))
@@ -83,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         model = load_model(options.model)
         given = (list(options.methods), model.labels, model.geometry, model.source)
         explainer = compile_model(model.module, model.example, [], *given)
-    images = [explainer.preprocess(torch.from_numpy(np.ascontiguousarray(photo))) for photo in photos()]
+    images = sure_of(explainer)
     for x in images:
         logits = explainer.forward(x)
         print(f"{explainer.labels[int(logits.argmax(1))]}, {float(logits.softmax(1).max()):.2f}")

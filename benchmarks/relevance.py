@@ -15,7 +15,7 @@ import skimage.data
 import torch
 from PIL import Image
 
-from benchmarks.pointing import photos, play
+from benchmarks.pointing import photos, play, sure_of
 from benchmarks.process import ROOT
 from engine import METHODS, Explainer, compile_model, load_model
 from engine.methods.relevance import RELEVANCE
@@ -84,9 +84,9 @@ score that came to each layer stands beside every map. For the cat's first class
 
 ## Does it know its class?
 
-`python -m benchmarks.pointing`: of mosaics of four photos, the share of a map that lies on the photo of its class
-(grid pointing energy; by chance .25), at the pixels. In the second column the class is asked for rather than the
-other three.
+`python -m benchmarks.pointing`: of mosaics of four photos that the network is sure of, the share of a map that
+lies on the photo of its class (grid pointing energy; by chance .25), at the pixels. In the second column the class
+is asked for rather than the other three.
 
 {pointing}
 
@@ -171,8 +171,7 @@ def arrived(explainer: Explainer) -> str:
 
 def pointing(explainer: Explainer) -> str:
     """The table of `benchmarks.pointing`."""
-    images = [explainer.preprocess(torch.from_numpy(np.ascontiguousarray(photo))) for photo in photos()]
-    rows = []
+    images, rows = sure_of(explainer), []
     for method in (*CONVOLUTIONAL, "guided_backprop"):
         energies = (np.mean(play(explainer, method, images, contrastive)) for contrastive in (False, True))
         rows.append([f"`{method}`", *(f"{energy:.3f}" for energy in energies)])

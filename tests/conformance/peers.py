@@ -66,7 +66,8 @@ RELEVANCE_CASES = [
     *(Case(network, "zennit", method, usage=usage)
       for network, usage in (("vgg11", ""), ("resnet18, eps 0", "ResNetCanonizer"),
                              ("vgg19_bn, eps 0", "VGGCanonizer"))
-      for method in RELEVANCE),
+      for method in RELEVANCE if (network[:5], method) != ("vgg19", "lrp_epsilon_gamma_box")),
+    Case("vgg19_bn, eps 0", "zennit", "lrp_epsilon_gamma_box", usage="VGGCanonizer", loose=1e-9),  # cancels
     *(Case(network, "zennit", method, usage=usage)
       for network, usage in (("vgg16", ""), ("resnet50, eps 0", "ResNetCanonizer"))
       for method in ("lrp_epsilon_plus", "lrp_epsilon_gamma_box")),
@@ -122,7 +123,7 @@ IN_PLACE = "in-place ReLU behind the layer"
 OVERWRITTEN = "the activation that was kept is overwritten by the ReLU"
 REUSED = "module used three times, the second use asked"
 RELEVANCE_FAULTS = [
-    Fault("a sum that is no module", Case("small residual", "zennit", "lrp_epsilon_plus"), 0.5,
+    Fault("a sum that is no module", Case("small residual", "zennit", "lrp_epsilon_plus"), 0.99,
           "what comes to it goes to both sides whole: relevance is made of nothing"),
     Fault("a sum that is no module", Case("small residual", "captum", "lrp_epsilon"), 64,
           "what comes to it goes to both sides whole: relevance is made of nothing"),
