@@ -10,8 +10,11 @@ async layer => {
     const begin = performance.now();
     slider.value = layer;
     slider.dispatchEvent(new Event("input", {bubbles: true}));
-    const there = () => document.querySelector("#picture img").src.endsWith(`-${layer}.jpg`);
-    while (!there()) await new Promise(requestAnimationFrame);
+    const there = () => document.querySelector("#picture img").src.includes(`-cam-${layer}-`);
+    while (!there()) {
+        if (performance.now() - begin > 5000) throw new Error(`layer ${layer} is not shown`);
+        await new Promise(requestAnimationFrame);
+    }
     await document.querySelector("#picture img").decode();
     return performance.now() - begin;
 }
@@ -34,6 +37,7 @@ def frame_ms(url: str) -> dict[str, float] | None:
         page.goto(url)
         page.locator("#layer").hover()  # a hand near the slider loads its frames
         page.wait_for_function("window.convlens?.length > 1 && window.convlens.every(frame => frame.complete)")
+        page.locator("#stages .fold").click()  # or it passes over pads and norms
         times = [float(page.evaluate(MOVE, layer)) for layer in LAYERS]
         browser.close()
     return {"median": statistics.median(times), "p95": statistics.quantiles(times, n=20)[-1]}
