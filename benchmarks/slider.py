@@ -2,6 +2,7 @@
 
 import shutil
 import statistics
+from typing import Any
 
 LAYERS = [1 + 31 * step % 73 for step in range(60)]  # far jumps, none of them twice
 MOVE = """
@@ -21,6 +22,14 @@ async layer => {
 """
 
 
+def times_of(page: Any) -> list[float]:
+    """The ms of each move, in a page that is open."""
+    page.locator("#layer").hover()  # a hand near the slider loads its frames
+    page.wait_for_function("window.convlens?.length > 1 && window.convlens.every(frame => frame.complete)")
+    page.locator("#stages .fold").click()  # or it passes over pads and norms
+    return [float(page.evaluate(MOVE, layer)) for layer in LAYERS]
+
+
 def frame_ms(url: str) -> dict[str, float] | None:
     """Median and 95th percentile of the ms until another layer's frame is painted; None without playwright or a
     chromium to drive."""
@@ -35,9 +44,6 @@ def frame_ms(url: str) -> dict[str, float] | None:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page()
         page.goto(url)
-        page.locator("#layer").hover()  # a hand near the slider loads its frames
-        page.wait_for_function("window.convlens?.length > 1 && window.convlens.every(frame => frame.complete)")
-        page.locator("#stages .fold").click()  # or it passes over pads and norms
-        times = [float(page.evaluate(MOVE, layer)) for layer in LAYERS]
+        times = times_of(page)
         browser.close()
     return {"median": statistics.median(times), "p95": statistics.quantiles(times, n=20)[-1]}

@@ -16,7 +16,9 @@
             "#model input"].every(find);
     const since = performance.now();
     (function wait() {
-        if (settled() || performance.now() - since > 8000) requestAnimationFrame(() => requestAnimationFrame(whole));
+        const late = performance.now() - since > 8000;
+        if (late && !settled()) document.documentElement.classList.add("late");
+        if (late || settled()) requestAnimationFrame(() => requestAnimationFrame(whole));
         else requestAnimationFrame(wait);
     })();
 
@@ -313,6 +315,7 @@
         history.pushState(null, "", location.pathname + search);
         travelling = true;
         go();
+        window.convlensPanels.visit(new URLSearchParams(search).get("panel"));
     }
 
     function travel(told) {

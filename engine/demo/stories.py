@@ -12,10 +12,11 @@ LITE = {
 
 @dataclass(frozen=True)
 class Step:
-    """What is said, as `say` takes it, and where: the fields of the page's address."""
+    """What is said, as `say` takes it, and where: the fields of the page's address, and the panel that is open."""
 
     text: str
     at: dict[str, str]
+    panel: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,10 @@ STORIES = (
                 PAIR | {"why": "tiger cat", "method": "deconvnet"},
             ),
             Step(
-                "… and for the espresso: nearly the same picture. It shows what is in the photo and not what "
-                "speaks for the class.",
+                '… and for the espresso: nearly the same picture. Below, "Can it be believed?" says so in '
+                "numbers: it does not know the class.",
                 PAIR | {"why": "espresso", "method": "deconvnet"},
+                panel="trust",
             ),
             Step(
                 "A check without any gradient: a window hides one place after the other, and the map shows "
@@ -116,7 +118,8 @@ STORIES = (
 
 def address(step: Step) -> str:
     """Where a step is, from the "?" on."""
-    return f"?{urlencode(LITE | {'method': 'hires_cam'} | step.at)}"
+    panel = {"panel": step.panel} if step.panel else {}
+    return f"?{urlencode(LITE | {'method': 'hires_cam'} | step.at | panel)}"
 
 
 def told() -> list[dict[str, object]]:

@@ -72,7 +72,9 @@ def english_left(page: Page) -> set[str]:
     classes = page.locator("#heading .word, #classes dt, #answer [lang=en]")
     labels = set(re.findall("[A-Za-z]+", " ".join(classes.all_inner_texts())))
     known = NAMES | methods | labels
-    seen = {re.sub(r"\S+ · \d+ × ", "", text) for text in page.evaluate(SEEN)}  # names of layers
+    seen = {
+        re.sub(r"\S+ · \d+ × |^\S+(?=，第 \d+ 层)", "", text) for text in page.evaluate(SEEN)
+    }  # names of layers
     return {text for text in seen if not known.issuperset(re.findall("[A-Za-z]{4,}", text))}
 
 
@@ -92,7 +94,7 @@ def test_each_page_says_its_language(site: str, open_page: OpenPage) -> None:
 
 def test_programs_ask_once_and_in_english(site: str) -> None:
     named = httpx.get(f"{site}gradio_api/info").json()["named_endpoints"]
-    assert {*named} == {"/classify", "/explain", "/sweep", "/unit"}
+    assert {*named} == {"/classify", "/explain", "/sweep", "/trust", "/unit"}
     assert "Why a model sees a class" in str(named["/explain"])
 
 

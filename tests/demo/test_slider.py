@@ -2,6 +2,7 @@ import re
 
 from playwright.sync_api import Page, expect
 
+from benchmarks.slider import LAYERS, times_of
 from tests.demo.hands import (
     SECONDS,
     OpenPage,
@@ -192,3 +193,7 @@ def test_the_layers_are_played(open_page: OpenPage) -> None:
     page.wait_for_timeout(500)
     assert page.locator("#line").inner_text() == line
     assert asked == []
+
+
+def test_the_benchmark_moves_it_through_the_layers(open_page: OpenPage) -> None:
+    assert len(times_of(open_page())) == len(LAYERS)  # a layer that is not shown is an error there

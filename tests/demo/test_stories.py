@@ -70,6 +70,21 @@ def test_a_story_by_keyboard(open_page: OpenPage) -> None:
     expect(page.locator("#story")).to_have_count(0)
 
 
+def test_a_story_opens_the_panel_that_it_speaks_of(open_page: OpenPage) -> None:
+    page = open_page()
+    page.locator("#stories [data-story=trust]").click()
+    card = page.locator("#story")
+    for number in range(2, 5):
+        card.locator(".next").click()
+        expect(card.locator("span")).to_have_text(f"{number} / 5")
+    expect(page.locator("#panels [data-panel=trust]")).to_have_attribute("aria-expanded", "true")
+    expect(page.locator("#answer .verdicts .bad").first).to_contain_text(
+        "It does not know the class", timeout=60 * SECONDS
+    )
+    expect(page.locator("#heading h2")).to_have_text("Why espresso?")
+    assert "panel=trust" in page.url
+
+
 def test_the_last_of_several_quick_clicks_is_what_is_shown(open_page: OpenPage) -> None:
     page = open_page()
     page.evaluate(

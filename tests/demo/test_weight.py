@@ -38,6 +38,16 @@ new PerformanceObserver((list) => {
 def test_the_first_page_is_light_and_does_not_jump(
     browser: Browser, site: str, viewport: dict[str, int], language: str
 ) -> None:
+    for _ in range(3):
+        weight, jumped, late = first_page(browser, site + language, viewport)
+        if not late:  # a machine that does other things shows what is there after eight seconds, and jumps
+            break
+    assert not late and 0 < weight < MOST
+    assert jumped < 0.1
+
+
+def first_page(browser: Browser, address: str, viewport: dict[str, int]) -> tuple[float, float, bool]:
+    """The bytes of a page that opens, how far it jumps, and whether it was shown before it was whole."""
     context = browser.new_context(viewport=viewport)
     page = context.new_page()
     wire = context.new_cdp_session(page)
@@ -45,12 +55,13 @@ def test_the_first_page_is_light_and_does_not_jump(
     loaded: list[float] = []
     wire.on("Network.loadingFinished", lambda event: loaded.append(event["encodedDataLength"]))
     page.add_init_script(SHIFTS)
-    page.goto(site + language)
+    page.goto(address)
     expect(page.locator("html.whole")).to_have_count(1, timeout=60 * SECONDS)
     page.wait_for_timeout(2 * SECONDS)  # what comes late weighs too
-    assert len(loaded) > 50 and sum(loaded) < MOST
-    assert page.evaluate("window.jumped") < 0.1
+    assert len(loaded) > 50
+    found = sum(loaded), page.evaluate("window.jumped"), page.locator("html.late").count() > 0
     context.close()
+    return found
 
 
 def test_frames_come_when_a_hand_comes_near(browser: Browser, site: str) -> None:

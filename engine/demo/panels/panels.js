@@ -127,5 +127,8 @@
         if ("layered" in (button()?.dataset ?? {})) wish(open.wish, SETTLES);
     }
 
-    window.convlensPanels = {panels, wishes, answer, wish, anew, moved, kept: () => open.name};
+    // An address that names a panel opens it, and the next answer draws it.
+    const visit = (name) => name && name !== open.name && choose(name, false);
+
+    window.convlensPanels = {panels, wishes, answer, wish, anew, moved, visit, kept: () => open.name};
 })();
