@@ -16,9 +16,7 @@
             "#model input"].every(find);
     const since = performance.now();
     (function wait() {
-        const late = performance.now() - since > 8000;
-        if (late && !settled()) document.documentElement.classList.add("late");
-        if (late || settled()) requestAnimationFrame(() => requestAnimationFrame(whole));
+        if (settled() || performance.now() - since > 8000) requestAnimationFrame(() => requestAnimationFrame(whole));
         else requestAnimationFrame(wait);
     })();
 

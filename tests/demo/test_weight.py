@@ -23,6 +23,8 @@ LEFT = """async () => {
     return halves[0] / (halves[0] + halves[1]);
 }"""
 MOST = 1_500_000  # bytes over the wire
+# After eight seconds the page is shown as far as it is: its clock goes slower, so that a busy machine gets there.
+PATIENT = "const now = performance.now.bind(performance); performance.now = () => now() / 10;"
 SHIFTS = """
 window.jumped = 0;
 new PerformanceObserver((list) => {
@@ -38,18 +40,6 @@ new PerformanceObserver((list) => {
 def test_the_first_page_is_light_and_does_not_jump(
     browser: Browser, site: str, viewport: dict[str, int], language: str
 ) -> None:
-    for _ in range(3):
-        weight, jumped, late = first_page(browser, site + language, viewport)
-        if not late:  # a machine that does other things shows what is there after eight seconds, and jumps
-            break
-    assert 0 < weight < MOST
-    if late:
-        pytest.skip("three times the page was not whole after eight seconds: this machine is too busy to tell")
-    assert jumped < 0.1
-
-
-def first_page(browser: Browser, address: str, viewport: dict[str, int]) -> tuple[float, float, bool]:
-    """The bytes of a page that opens, how far it jumps, and whether it was shown before it was whole."""
     context = browser.new_context(viewport=viewport)
     page = context.new_page()
     wire = context.new_cdp_session(page)
@@ -57,13 +47,13 @@ def first_page(browser: Browser, address: str, viewport: dict[str, int]) -> tupl
     loaded: list[float] = []
     wire.on("Network.loadingFinished", lambda event: loaded.append(event["encodedDataLength"]))
     page.add_init_script(SHIFTS)
-    page.goto(address)
+    page.add_init_script(PATIENT)
+    page.goto(site + language)
     expect(page.locator("html.whole")).to_have_count(1, timeout=60 * SECONDS)
     page.wait_for_timeout(2 * SECONDS)  # what comes late weighs too
-    assert len(loaded) > 50
-    found = sum(loaded), page.evaluate("window.jumped"), page.locator("html.late").count() > 0
+    assert len(loaded) > 50 and sum(loaded) < MOST
+    assert page.evaluate("window.jumped") < 0.1
     context.close()
-    return found
 
 
 def test_frames_come_when_a_hand_comes_near(browser: Browser, site: str) -> None:
