@@ -1,4 +1,4 @@
-"""The command line: list | layers | export | explain | dream | info | check | show | verify | demo."""
+"""The command line: what each command takes, and the function that it runs."""
 
 import argparse
 import importlib
@@ -115,6 +115,20 @@ def _parser() -> argparse.ArgumentParser:
     trust.add_argument("--target", metavar="NAME|INDEX", help="the class to explain; the top one if left out")
     trust.add_argument("--contrast", metavar="NAME|INDEX", help="explain the target rather than this class")
     add_own(trust)
+    evaluate = command("evaluate", "evaluate.run", "Every method by every metric, beside controls.", "folder")
+    evaluate.add_argument(
+        "-o", "--output", required=True, metavar="DIR", help="of the table, and of rows to go on from"
+    )
+    evaluate.add_argument("--model", default=DEFAULT_MODEL, metavar="MODEL|FILE.pt")
+    evaluate.add_argument(
+        "--methods", metavar="A,B@LAYER", help="all that take one pass if left out; a layer's by @"
+    )
+    evaluate.add_argument("--columns", metavar="A,B", help="metrics; all if left out")
+    evaluate.add_argument("--mosaics", type=int, default=8, metavar="N", help="of photos that it is sure of")
+    evaluate.add_argument("--sure", type=float, default=0.5, metavar="SHARE", help="from which probability on")
+    evaluate.add_argument("--limit", type=int, metavar="N", help="only the first photos")
+    evaluate.add_argument("--seed", type=int, default=0, metavar="N", help="of controls, weights and mosaics")
+    add_own(evaluate)
     explain = command("explain", "photos.explain", "Explain a photo and write the picture.", "photo")
     explain.add_argument(
         "-o", "--output", required=True, metavar="OUT.png|OUT.npy", help="a picture, or raw values"

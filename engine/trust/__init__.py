@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .localisation import MaxBoxAcc, box_iou
     from .over_images import OverImages, Summary
     from .pointing import energy, grid_energy, grid_hit, grid_mosaics, pointing_game
+    from .randomisation import cascade, denoised
     from .sanity import class_contrast, completeness, entropy_rise, infidelity, max_sensitivity, runner_up
 
 # The same once more, as data: name -> the room that it stands in. A test holds the two against each other.
@@ -42,6 +43,8 @@ _ROOMS = {
     "grid_hit": "pointing",
     "grid_mosaics": "pointing",
     "pointing_game": "pointing",
+    "cascade": "randomisation",
+    "denoised": "randomisation",
     "Road": "filling",
     "road": "filling",
     "class_contrast": "sanity",
@@ -62,10 +65,12 @@ __all__ = [
     "beside_controls",
     "blurred",
     "box_iou",
+    "cascade",
     "centre_map",
     "class_contrast",
     "completeness",
     "deletion",
+    "denoised",
     "edge_map",
     "energy",
     "entropy_rise",

@@ -91,6 +91,7 @@ def open_at(browser: Browser) -> Iterator[Callable[..., Page]]:
         page.goto(site)
         page.locator("#layer").hover()  # a hand near the slider loads its frames
         page.wait_for_function("window.convlens?.length > 1 && window.convlens.every(frame => frame.complete)")
+        page.evaluate("scrollTo({top: 0, behavior: 'instant'})")  # the hand may have scrolled, while parts came
         return page
 
     yield open_at

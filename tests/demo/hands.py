@@ -129,8 +129,9 @@ def pixels(page: Page) -> str:
 
 
 def changed(page: Page, before: str) -> str:
-    """Wait for another picture, with all of its frames."""
-    page.wait_for_function("old => document.querySelector('#picture img')?.src !== old", arg=before)
+    """Wait for another picture, with all of its frames: where its model is compiled for it, that takes a while."""
+    other = "old => document.querySelector('#picture img')?.src !== old"
+    page.wait_for_function(other, arg=before, timeout=180 * SECONDS)
     page.wait_for_load_state("networkidle")
     return picture(page)
 
