@@ -97,45 +97,101 @@ def fill(x: Tensor, missing: Tensor, noise: float = NOISE) -> Tensor:
 def _solved(known: Tensor, gone: Tensor) -> Tensor:
     """The missing values v of (D - W) v = W known, by conjugate gradients: W are the neighbours' weights, D their
     sums. The matrix is symmetric, and positive as soon as one pixel is known."""
-    weights = known.new_tensor([[DIAGONAL, DIRECT, DIAGONAL], [DIRECT, 0, DIRECT], [DIAGONAL, DIRECT, DIAGONAL]])
 
     def neighbours(v: Tensor) -> Tensor:
-        return F.conv2d(v.flatten(0, 1)[:, None], weights[None, None], padding=1).view_as(v)
+        return (_spread(v) - 2 * DIRECT * v).mul_(gone)
 
     def dot(a: Tensor, b: Tensor) -> Tensor:
-        return (a * b).sum((2, 3), keepdim=True)
+        return torch.einsum("ncij,ncij->nc", a, b)[:, :, None, None]
 
-    sums, least = neighbours(torch.ones_like(known)), torch.finfo(known.dtype).tiny
+    least = torch.finfo(known.dtype).tiny
+    sums, holes = neighbours_of_all(known), _holes(gone, known)
     v = torch.zeros_like(known)
-    residual = torch.where(gone, neighbours(known), 0)
-    direction = _smooth(residual, gone)
+    residual = neighbours(known)
+    direction = _smooth(residual, holes)
     size = dot(residual, direction)
     enough = PRECISION**2 * size
     for _ in range(MOST_ROUNDS):
         if bool((size <= enough).all()):
             break
-        bent = torch.where(gone, sums * direction - neighbours(direction), 0)
+        bent = sums * direction - neighbours(direction)
         length = size / dot(direction, bent).clamp(min=least)
-        v, residual = v + length * direction, residual - length * bent
-        close = _smooth(residual, gone)
+        v.addcmul_(length, direction)
+        residual.addcmul_(length, bent, value=-1)
+        close = _smooth(residual, holes)
         before, size = size, dot(residual, close)
-        direction = close + size / before.clamp(min=least) * direction
+        direction = close.addcmul_(size / before.clamp(min=least), direction)
     return v
 
 
-def _smooth(residual: Tensor, gone: Tensor) -> Tensor:
+def neighbours_of_all(like: Tensor) -> Tensor:
+    """The sum of each pixel's neighbours' weights, [1, 1, H, W]: smaller at the edge."""
+    ones = torch.ones_like(like[:1, :1])
+    return _spread(ones) - 2 * DIRECT * ones
+
+
+def _spread(v: Tensor) -> Tensor:
+    """The weighted sum of each pixel's neighbours, and itself with twice the weight of a direct one: a third of a
+    tent along each axis, (1/2 1 1/2), one after the other, since 1/6 = 1/2 / 3 and 1/12 = 1/4 / 3."""
+    for axis in (2, 3):
+        length = v.shape[axis]
+        found = v.clone()
+        if length > 1:
+            found.narrow(axis, 1, length - 1).add_(v.narrow(axis, 0, length - 1), alpha=0.5)
+            found.narrow(axis, 0, length - 1).add_(v.narrow(axis, 1, length - 1), alpha=0.5)
+        v = found
+    return v.mul_(2 * DIRECT)
+
+
+def _holes(gone: Tensor, like: Tensor) -> list[Tensor]:
+    """What is missing, [N, 1, H, W] of zeros and ones, on grids that double: a place of a coarse one counts where
+    all that it reaches is missing. The last is that on which none counts, or the smallest."""
+    holes = [gone.to(like)]
+    while min(holes[-1].shape[2:]) > 2 and bool(holes[-1].any()):
+        holes.append(-F.max_pool2d(-holes[-1], 3, 2, 1))
+    return holes
+
+
+def _smooth(residual: Tensor, holes: Sequence[Tensor]) -> Tensor:
     """About what the residual lacks, summed over grids that double: what is missing in a wide hole would else move
-    by one pixel in a round. Bramble, Pasciak and Xu 1990, doi:10.1090/S0025-5718-1990-1023042-6. A place of a
-    coarse grid counts where all that it reaches is missing."""
-    tent = residual.new_tensor([0.5, 1.0, 0.5])
-    kernel = (tent[:, None] * tent)[None, None]
-    grids, hole = [residual.flatten(0, 1)[:, None]], gone.to(residual).expand_as(residual).flatten(0, 1)[:, None]
-    while min(grids[-1].shape[2:]) > 2 and bool(hole.any()):
-        hole = -F.max_pool2d(-hole, 3, 2, 1)
-        grids.append(F.conv2d(grids[-1], kernel, stride=2, padding=1) * hole)
+    by one pixel in a round. Bramble, Pasciak and Xu 1990, doi:10.1090/S0025-5718-1990-1023042-6."""
+    grids = [residual.clone()]
+    for hole in holes[1:]:
+        grids.append(_halved(grids[-1]).mul_(hole))
     found = grids.pop()
     while grids:
-        finer = grids.pop()
-        margin = [finer.shape[axis] - (2 * found.shape[axis] - 1) for axis in (2, 3)]
-        found = finer + F.conv_transpose2d(found, kernel, stride=2, padding=1, output_padding=margin)
-    return torch.where(gone, found.view_as(residual), 0)
+        found = _doubled(found, grids.pop())
+    return found.mul_(holes[0])
+
+
+def _halved(v: Tensor) -> Tensor:
+    """Every second place along both axes, with half of each of its neighbours."""
+    for axis in (2, 3):
+        length = v.shape[axis]
+        coarse = (length + 1) // 2
+        evens, odds = _every_second(v, axis, 0), _every_second(v, axis, 1)
+        found = evens.clone()
+        found.narrow(axis, 0, length // 2).add_(odds, alpha=0.5)
+        if coarse > 1:
+            found.narrow(axis, 1, coarse - 1).add_(odds.narrow(axis, 0, coarse - 1), alpha=0.5)
+        v = found
+    return v
+
+
+def _doubled(coarse: Tensor, finer: Tensor) -> Tensor:
+    """A finer grid and, added to it, a coarse one, between whose places the values are means: the adjoint of
+    `_halved`."""
+    rows = torch.zeros(*coarse.shape[:2], finer.shape[2], coarse.shape[3]).to(coarse)
+    for axis, target in ((2, rows), (3, finer)):
+        length, known = target.shape[axis], coarse.shape[axis]
+        _every_second(target, axis, 0).add_(coarse)
+        odds = _every_second(target, axis, 1)
+        odds.add_(coarse.narrow(axis, 0, length // 2), alpha=0.5)
+        if known > 1:
+            odds.narrow(axis, 0, known - 1).add_(coarse.narrow(axis, 1, known - 1), alpha=0.5)
+        coarse = target
+    return coarse
+
+
+def _every_second(v: Tensor, axis: int, first: int) -> Tensor:
+    return v[:, :, first::2] if axis == 2 else v[:, :, :, first::2]
