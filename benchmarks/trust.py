@@ -34,7 +34,8 @@ HALVES = (
 )
 TEXT = """# How far a map can be believed
 
-Made by `python -m benchmarks.trust`, with EfficientNet-Lite0. {told}
+Made by `python -m benchmarks.trust`, with EfficientNet-Lite0.
+{told}
 
 A heatmap persuades whether it is true or not. So every number here stands beside those of three maps that know
 nothing of the network: one drawn by chance, one that marks the middle, as photographers do, and one that marks
@@ -107,7 +108,8 @@ def measured(folder: Path) -> Table:
         Item(name, lambda photo=photo: np.ascontiguousarray(photo))  # type: ignore[misc]
         for name, photo in zip(NAMES, photos(), strict=True)
     ]
-    return evaluate(Evaluation(explainer, ASKED), items, folder, sure=SURE, progress=told)
+    evaluation = Evaluation(explainer, ASKED, options={"integrated_gradients": {"steps": 32}})
+    return evaluate(evaluation, items, folder, sure=SURE, progress=told)
 
 
 def told(done: int, items: int) -> None:

@@ -123,6 +123,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--methods", metavar="A,B@LAYER", help="all that take one pass if left out; a layer's by @"
     )
+    evaluate.add_argument(
+        "--option", action="append", default=[], metavar="METHOD.NAME=VALUE", help="integrated_gradients.steps=32"
+    )
     evaluate.add_argument("--columns", metavar="A,B", help="metrics; all if left out")
     evaluate.add_argument("--mosaics", type=int, default=8, metavar="N", help="of photos that it is sure of")
     evaluate.add_argument("--sure", type=float, default=0.5, metavar="SHARE", help="from which probability on")

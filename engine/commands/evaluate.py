@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     ]
     asked = options.methods.split(",") if options.methods else asked_of(explainer)
     columns = options.columns.split(",") if options.columns else list(COLUMNS)
-    evaluation = Evaluation(explainer, asked, columns, options.seed)
+    evaluation = Evaluation(explainer, asked, columns, options.seed, _options(options.option))
     table = evaluate(evaluation, items, out, options.mosaics, options.sure, told_progress())
     head = f"How far maps of {explainer.manifest['model']['title']} can be believed"
     (out / "table.json").write_text(json.dumps(table.as_json(), indent=1) + "\n", encoding="utf-8")
@@ -50,6 +50,19 @@ def _explainer(options: argparse.Namespace) -> Explainer:
         return explainer
     methods = list(dict.fromkeys([*asked, "occlusion"]))  # which the others are held against
     return build(options.model, options.weights, methods=methods, size=options.size, **own_of(options))
+
+
+def _options(given: list[str]) -> dict[str, dict[str, float]]:
+    """integrated_gradients.steps=32 and its like. Raises ValueError for anything else."""
+    found: dict[str, dict[str, float]] = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        method, _, option = name.partition(".")
+        try:
+            found.setdefault(method, {})[option] = float(value)
+        except ValueError:
+            raise ValueError(f"--option {text}: it is METHOD.NAME=NUMBER") from None
+    return found
 
 
 def asked_of(explainer: Explainer) -> list[str]:

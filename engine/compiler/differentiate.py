@@ -73,7 +73,7 @@ def _walk(
     ends: Ends | None,
 ) -> dict[fx.Node, fx.Node]:
     """From the logits down a path, to each wanted node of it. gradients: what calls are told of theirs."""
-    told = Told(program, path, recorder, ends, gradients) if chosen.alone else None
+    told = Told(program, path, recorder, ends, gradients) if chosen.alone or chosen.told else None
     pending: dict[fx.Node, list[Any]] = {node: [] for node in path}
     seed: Any = recorder.proxy(program.seed)  # type: ignore[arg-type]
     pending[program.logits].append(aten.mul(seed, recorder.proxy(program.logits)) if chosen.relevance else seed)

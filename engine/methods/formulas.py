@@ -66,6 +66,8 @@ FORMULAS = {
     "var_grad": rf"\mathrm{{Var}}_k\, {NOISY}",
     "integrated_gradients": rf"\int_0^1 {LINE}\, dt",
     "expected_gradients": rf"\mathbb{{E}}_{{x', t}}\left[ {LINE} \right]",
+    "deep_lift_multipliers": r"m_x = m_f\, \frac{f(x) - f(x')}{x - x'}",
+    "deep_lift": r"(x - x') \cdot m_x, \quad m_x = m_f\, \frac{f(x) - f(x')}{x - x'}",
     "class_competition": (
         r"m_1 \cdot \frac{e^{m_1 / \tau}}{\sum_k e^{m_k / \tau}}, \quad m_k = \sum_c A_c \cdot "
         r"\frac{\partial y_k}{\partial A_c}"

@@ -72,6 +72,8 @@ class Method:
         if self.path == "windows":
             options = {name: float(value) for name, value in self.options.items()}
             return windows_along(options, size[0]) * windows_along(options, size[1])
+        if self.path == "pairs":
+            return 2
         steps = self.options.get("steps", self.options.get("classes", 1))
         return int(steps) or 2 * int(self.options["most"])
 

@@ -147,6 +147,17 @@ METHODS: dict[str, Method] = {
             of="gradient", path="references", finish="difference", options={"steps": 64}, signed=True,
         ),
         Method(
+            "deep_lift_multipliers", "deep_lift", IMAGE, signed, "DeepLIFT multipliers",
+            "Shrikumar et al. 2017, arXiv:1704.02685",
+            "What DeepLIFT multiplies differences by, each image of a batch with its baseline at the mirrored "
+            "place. Of one image alone it is the gradient.", signed=True, chosen=True,
+        ),
+        Method(
+            "deep_lift", "gradient", IMAGE, signed, "DeepLIFT", "Shrikumar et al. 2017, arXiv:1704.02685",
+            "What each pixel adds to the difference from a plain image, by differences in the place of slopes.",
+            of="deep_lift_multipliers", path="pairs", finish="difference", signed=True, chosen=True,
+        ),
+        Method(
             "class_competition", "gradient", LAYER, hires_cam, "Class competition",
             "HiResCAM under a softmax over classes, after the idea of arXiv:2503.07346",
             "HiResCAM where the class wins against those that come next: what it shares with them is left out.",

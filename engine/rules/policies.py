@@ -18,7 +18,8 @@ import torch
 
 from . import kinds
 from .composites import COMPOSITES
-from .kinds import RECTIFIER, SMOOTH
+from .differences import averaged, rescaled, rescaled_pool
+from .kinds import CLAMP, ELEMENTWISE, MATMUL, MAX_POOL, PRODUCT, RECTIFIER, SMOOTH, SQUASH
 from .policy import Policy
 from .registry import Rule
 
@@ -47,6 +48,15 @@ POLICIES: dict[str, Policy] = {
         Policy("gradient"),  # Simonyan et al. 2014
         Policy("deconvnet", {RECTIFIER: positive_part, SMOOTH: positive_part}),
         Policy("guided", {RECTIFIER: guided_rectifier, SMOOTH: guided_smooth}),
+        Policy(
+            "deep_lift",  # Shrikumar et al. 2017
+            {
+                **dict.fromkeys((RECTIFIER, SMOOTH, SQUASH, CLAMP, ELEMENTWISE), rescaled),
+                **dict.fromkeys((PRODUCT, MATMUL), averaged),
+                MAX_POOL: rescaled_pool,
+            },
+            told=True,
+        ),
         *COMPOSITES,
     )
 }

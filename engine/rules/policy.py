@@ -44,7 +44,8 @@ class Policy:
     first, last: the same for the convolutions and linear layers that the image comes to first, or that lie below
     no other one. Where it carries relevance it starts with seed times logits, a share of None means that none
     goes there, and a kind that it says nothing of is refused: an op's derivative shares out no relevance.
-    alone: does it go through the network by itself, in a pass of its own? follows: kinds of which the network has
+    alone: does it go through the network by itself, in a pass of its own? told: are its rules told of their calls,
+    as those of a policy are that goes alone? follows: kinds of which the network has
     one at least, or there is nothing to follow. gradients: kinds whose calls are told the gradient of what is
     asked for by their output; such a policy starts at the logits alone.
     Raises ValueError for a kind that is not one of `kinds`.
@@ -56,6 +57,7 @@ class Policy:
     last: Mapping[str, Replacement] = field(default_factory=dict)
     relevance: bool = False
     alone: bool = False
+    told: bool = False
     follows: tuple[str, ...] = ()
     gradients: tuple[str, ...] = ()
 

@@ -111,6 +111,8 @@ class AlongPaths(Hiding):
         base = self.base_of[method]
         if path == "classes":
             return self.by_classes(x, seed, base, layer, options, progress), undefined
+        if path == "pairs":
+            return self.by_pairs(x, seed, base, layer, reference, progress)
         if self.finish_of[method] != "difference":
             mean, variance = self.moments(x, seed, base, layer, path, False, options, reference, progress)
             return self.finished(self.finish_of[method], mean, variance), undefined
@@ -130,6 +132,20 @@ class AlongPaths(Hiding):
             going = options["steps"] == 0 and count < options["most"] and bool((error > options["error"]).any())
             count = min(2 * count, options["most"]) if going else count
         return map, error
+
+    def by_pairs(
+        self, x: Tensor, seed: Tensor, method: str, layer: int, reference: Tensor, progress: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What the multipliers of a method make of the differences, in one pass of the images and, mirrored behind
+        them, their baselines; and how far that is from what the score gained."""
+        images, origins = x.shape[0], reference.expand_as(x)
+        seeds = torch.cat([seed, seed.flip(0)])
+        logits, multipliers = self.one_attribution(torch.cat([x, origins.flip(0)]), seeds, method, layer)
+        map = (x - origins) * multipliers[:images]
+        scores = self.scored(logits, seeds)[0]
+        gained = scores[:images] - scores[images:].flip(0)
+        self.tell(progress, 2, 2)
+        return map, (map.flatten(1).double().sum(1) - gained).abs() / gained.abs()
 
     def moments(
         self,
@@ -228,5 +244,7 @@ class AlongPaths(Hiding):
             return self.shapes[self.layer_at(layer)][0]
         if path == "classes":
             return int(options["classes"])
+        if path == "pairs":
+            return 2
         steps = int(options["steps"])
         return int(options["most"]) * 2 if steps == 0 and "most" in options else steps

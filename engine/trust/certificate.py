@@ -29,6 +29,7 @@ AT_IMAGE: dict[str, Formula] = {
     "saliency": lambda x, ct: torch.linalg.vector_norm(ct, torch.inf, dim=1),
     "input_x_gradient": lambda x, ct: x * ct,
     "deconvnet": lambda x, ct: ct,
+    "deep_lift_multipliers": lambda x, ct: ct,
     "guided_backprop": lambda x, ct: ct,
 }
 

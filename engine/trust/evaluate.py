@@ -77,7 +77,9 @@ def _asked(evaluation: Evaluation, mosaics: int, sure: float) -> dict[str, Any]:
     return {
         "model": manifest["model"]["title"], "weights": manifest["model"].get("sha256"),
         "compiler": manifest.get("compiler"), "asked": list(evaluation.asked),
-        "columns": list(evaluation.columns), "seed": evaluation.seed, "mosaics": mosaics, "sure": sure,
+        "columns": list(evaluation.columns),
+        "options": {name: dict(own) for name, own in evaluation.options.items()},
+        "seed": evaluation.seed, "mosaics": mosaics, "sure": sure,
     }  # fmt: skip
 
 

@@ -4,8 +4,8 @@ No number of it is a rank. Each column asks something else, and what a map gets 
 middle stands in the rows of the controls.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -66,7 +66,7 @@ COLUMNS = {
         "share of what is positive in its own cell of mosaics of four sure photos (arXiv:2104.00032); chance: .25",
     ),
     "grid_contrast": Column(
-        "Grid, contrast", 1, "the same, asked for its class rather than the mosaic's other three"
+        "Grid with contrast", 1, "the same, asked for its class rather than the mosaic's other three"
     ),
     "grid_hit": Column("Grid hit", 1, "how often the largest value lies in its own cell; chance: .25"),
 }  # fmt: skip
@@ -82,13 +82,14 @@ def named(asked: str) -> tuple[str, int | str]:
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """What is asked of each photo: `asked` are methods, or methods at layers, see `named`; columns: which of
-    COLUMNS; seed: of controls, redrawn weights and mosaics. Raises ValueError for names that there are not, before
-    the first photo."""
+    COLUMNS; seed: of controls, redrawn weights and mosaics; options: of methods of many passes, by their names.
+    Raises ValueError for names that there are not, before the first photo."""
 
     explainer: Explainer
     asked: Sequence[str]
     columns: Sequence[str] = tuple(COLUMNS)
     seed: int = 0
+    options: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in self.columns:
@@ -96,6 +97,9 @@ class Evaluation:
                 raise ValueError(f"there is no column {name!r}: they are {', '.join(COLUMNS)}")
         if not self.asked:
             raise ValueError(f"no method is asked for: the file has {', '.join(self.explainer.methods)}")
+        for method in self.options:
+            if method not in [named(asked)[0] for asked in self.asked]:
+                raise ValueError(f"there are options of {method!r}, which is not asked for")
         for asked in self.asked:
             method, layer = named(asked)
             if method not in self.explainer.methods:
@@ -132,6 +136,8 @@ class Evaluation:
         if "hiding" in wanted and "occlusion" in self.explainer.methods:
             hidden = self.explainer.ask(x, target, "occlusion").values[0].float()
             for who, map in maps.items():
+                if named(who)[0] == "occlusion":
+                    continue  # it is what the others are held against
                 values[who]["hiding"] = float(spearman(map[None], hidden[None]))
         for who in maps:
             own = self._of_subject(subjects[who], wanted) if who in subjects else _of_control(wanted)
@@ -159,7 +165,12 @@ class Evaluation:
         for asked in self.asked:
             method, layer = named(asked)
             plain, contrasted = (
-                flat(self.explainer.ask(x, classes[cell], method, layer, contrast=rather).values, method)
+                flat(
+                    self.explainer.ask(
+                        x, classes[cell], method, layer, contrast=rather, options=self.options.get(method)
+                    ).values,
+                    method,
+                )
                 for rather in (None, others)
             )
             values[asked] = self._on_grid(plain, contrasted, cell)
@@ -178,7 +189,7 @@ class Evaluation:
 
     def _subject(self, x: Tensor, target: int, asked: str) -> Subject:
         method, layer = named(asked)
-        return subject(self.explainer, x, target, method, layer)
+        return subject(self.explainer, x, target, method, layer, options=self.options.get(method))
 
     def _score(self, target: int) -> Score:
         def score(images: Tensor) -> Tensor:

@@ -57,6 +57,8 @@ def deviations_of_many(module: Any, x: Tensor, seed: Tensor) -> dict[str, float]
             base = module.base_of.get(name)
             if path == "classes":
                 compared = _of_classes(module, x, seed, name)
+            elif path == "pairs":
+                compared = _of_pairs(module, x, seed, name, module.policy_of[base])
             elif base is None:
                 compared = _of_scores(module, x, seed, path)
             else:
@@ -93,6 +95,15 @@ def _of_points(
         known[path, policy] = maps, (x - origins).expand_as(maps)
     maps, ways = known[path, policy]
     return Compared(answer, JOINED[module.finish_of[name]](maps, ways))
+
+
+def _of_pairs(module: Any, x: Tensor, seed: Tensor, name: str, policy: str) -> Compared:
+    """The file's map and the reference's, of an image and a blurred one."""
+    origin = module.baseline(x, "blur")
+    answer, _ = module.explain_along(x, seed, name, -1, {}, origin, torch.empty(0))
+    pair = torch.cat([x, origin])
+    multipliers = reference(module, pair, seed.expand(2, *seed.shape[1:]), policy)[1]
+    return Compared(answer, torch.einsum("nchw,nchw->nchw", pair[:1] - pair[1:], multipliers[:1]))
 
 
 def _of_classes(module: Any, x: Tensor, seed: Tensor, name: str) -> Compared | None:

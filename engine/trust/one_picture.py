@@ -35,7 +35,7 @@ DRAWS = 3  # maps by chance, of which the luckiest counts: their areas differ by
 COMPLETE = 0.05  # what may be missing of the score
 UNSURE = 0.2  # the probability below which the network itself is not sure
 # Methods whose values are parts of the score, which the channels of a pixel sum up; of others the largest counts.
-PARTS = ("input_x_gradient", "integrated_gradients", "expected_gradients")
+PARTS = ("input_x_gradient", "integrated_gradients", "expected_gradients", "deep_lift")
 # What is said, in English, with the names of its fields in braces.
 SENTENCES = {
     "unsure": "The network gives {label} only {share}: there is little to explain.",

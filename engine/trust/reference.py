@@ -14,6 +14,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from ..rules.kinds import ACTIVATIONS, RECTIFIER
 from ..rules.pages import KINDS, ops_of
+from .by_differences import differing
 
 CANCELLED = 1e-2  # of a map's size without signs: a map below it is measured against that
 
@@ -74,6 +75,9 @@ def _gated(policy: str) -> Callable[..., Any]:
 
     Raises ValueError for a policy whose formula is not stated here: none is judged by another's.
     """
+    every = {f"aten::{op.__name__}": kind for op, kind in KINDS.items()}
+    if policy == "deep_lift":
+        return lambda name, function, args, kwargs: differing(every.get(name, ""), name, function, args, kwargs)
     if policy != "gradient" and policy not in AT_ACTIVATIONS:
         raise ValueError(f"the certificate has no formula for the policy {policy!r}; state it in AT_ACTIVATIONS")
     kinds = {f"aten::{op.__name__}": KINDS[op] for op in ops_of(*ACTIVATIONS)} if policy != "gradient" else {}

@@ -14,6 +14,8 @@ from .evaluation import COLUMNS, OF_MOSAICS, Values, named
 from .one_picture import SAME, UNLEARNT
 from .over_images import Summary, summarised
 
+# A control is the same whatever is asked; a map passes below the thresholds of a single picture's verdicts.
+ENOUGH = {"same_class": SAME, "same_weights": UNLEARNT}
 NAMES = {"random": "control: by chance", "centre": "control: the middle", "sobel": "control: edges"}
 STYLE = """
 :root { color-scheme: light dark; } body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; padding: 0 1em;
@@ -25,7 +27,8 @@ td.good { font-weight: 700; } td.bad { color: light-dark(#b91c1c, #f87171); } dt
 dd { margin: 0 0 .5em; } h2 { font-size: 1.1em; margin-top: 1.8em; }
 """
 READING = (
-    "Bold: the interval lies beyond the best control's mean. Red: the mean is no better than the best control's. "
+    "Bold: the interval lies beyond the best control's mean, or below 0.9 and 0.5 where a map should not stay the "
+    "same. Red: the mean is no better than the best control's. "
     "Below each mean is the interval that 95 of 100 draws of as many photos have their mean in (bootstrap); of "
     "few photos it is too narrow. No column ranks the methods, and deletion and insertion often contradict each "
     "other."
@@ -70,7 +73,9 @@ class Table:
                     f"{title(who)} shows the photo rather than what was learnt: with redrawn weights it is "
                     f"{own['same_weights'].mean:.2f} the same."
                 )
-            worse = [COLUMNS[name].title for name in own if standing(found, who, name) == -1]
+            worse = [
+                COLUMNS[name].title for name in own if name not in ENOUGH and standing(found, who, name) == -1
+            ]
             if worse:
                 told.append(f"{title(who)} is no better than a map that knows nothing in: {', '.join(worse)}.")
         return told
@@ -146,6 +151,9 @@ def standing(found: Mapping[str, Mapping[str, Summary]], who: str, column: str) 
     """How a method stands beside the best control of a column: 1 where its interval lies beyond that one's mean,
     -1 where its mean is no better, 0 where neither, or where nothing speaks for a map."""
     sign = COLUMNS[column].better
+    if column in ENOUGH and who not in CONTROLS and column in found[who]:
+        own = found[who][column]
+        return 1 if own.high < ENOUGH[column] else -1 if own.mean >= ENOUGH[column] else 0
     best = [sign * found[name][column].mean for name in CONTROLS if column in found[name]]
     if not sign or who in CONTROLS or column not in found[who] or not best:
         return 0

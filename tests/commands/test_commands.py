@@ -1,7 +1,9 @@
 """The command line, as people type it."""
 
 import copy
+import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -261,6 +263,35 @@ def test_trust_tells_what_a_map_is_worth(
     assert "<script" not in page and "://" not in page
     status, _, err = run(capsys, "trust", cat, "-o", tmp_path / "trust.png", "--model", lite)
     assert status == 1 and "the page is HTML; name it .html" in err
+
+
+def test_evaluate_writes_a_table_and_goes_on(
+    lite: Path, cat: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    (photos / "tiger_cat").mkdir(parents=True)
+    shutil.copy(cat, photos / "tiger_cat" / cat.name)
+    (photos / "tiger_cat" / "empty.png").touch()
+    asked = [
+        "-o",
+        out,
+        "--model",
+        lite,
+        "--methods",
+        "hires_cam@blocks.4.2,deconvnet",
+        "--columns",
+        "gini,deletion",
+    ]
+    status, text, _ = run(capsys, "evaluate", photos, *asked)
+    assert status == 0 and "Classes are those of the folders." in text and "1 could not be read" in text
+    assert "| HiResCAM, blocks.4.2 |" in text and "control: by chance" in text
+    table = json.loads((out / "table.json").read_text())["table"]
+    assert table["deconvnet"]["gini"]["count"] == 1 and table["sobel"]["deletion"]["mean"] > 0
+    assert "<script" not in (out / "table.html").read_text()
+    rows = (out / "rows.jsonl").read_bytes()
+    assert run(capsys, "evaluate", photos, *asked)[1] == text and (out / "rows.jsonl").read_bytes() == rows
+    status, _, err = run(capsys, "evaluate", photos, *asked[:-1], "road")
+    assert status == 1 and "with other columns: choose another folder" in err
 
 
 @pytest.mark.parametrize(
