@@ -7,6 +7,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .batch.questions import Questions
+    from .batch.reading import read_maps
+    from .batch.run import explain_folder
     from .dream.ascent import Dream, Shaking
     from .dream.images import channel_image, class_image, deep_dream, invert, unit_image
     from .dream.objectives import Natural
@@ -31,6 +34,9 @@ __version__ = "0.2.0"
 
 # The same once more, as data: name -> the room that it stands in. A test holds the two against each other.
 _ROOMS = {
+    "Questions": "batch.questions",
+    "read_maps": "batch.reading",
+    "explain_folder": "batch.run",
     "Dream": "dream.ascent",
     "Shaking": "dream.ascent",
     "channel_image": "dream.images",
@@ -84,6 +90,7 @@ __all__ = [
     "Natural",
     "PhotoError",
     "Place",
+    "Questions",
     "Shaking",
     "WeightsError",
     "availability",
@@ -94,12 +101,14 @@ __all__ = [
     "class_image",
     "compile_model",
     "deep_dream",
+    "explain_folder",
     "export_program",
     "invert",
     "load",
     "load_model",
     "load_photo",
     "open_model",
+    "read_maps",
     "register_composite",
     "register_method",
     "save",

@@ -81,6 +81,26 @@ def _add_dream(dream: argparse.ArgumentParser) -> None:
     dream.set_defaults(method="gradient")  # all that it asks: of a model that is compiled now, nothing else is
 
 
+def _add_batch(batch: argparse.ArgumentParser) -> None:
+    """What `batch` takes."""
+    batch.add_argument("-o", "--output", required=True, metavar="DIR", help="of rows; the same one goes on")
+    batch.add_argument("--model", default=DEFAULT_MODEL, metavar="MODEL|FILE.pt")
+    batch.add_argument("--methods", metavar="A,B@LAYER", help="hires_cam if left out; a layer's by @")
+    batch.add_argument(
+        "--target", default="top", metavar="top|label|runner-up|NAME|INDEX", help="which class is explained"
+    )
+    batch.add_argument("--option", action="append", default=[], metavar="METHOD.NAME=VALUE")
+    batch.add_argument("--trust", metavar="A,B", help="columns of `evaluate`, for each photo beside controls")
+    batch.add_argument("--threshold", type=float, default=0.2, metavar="SHARE", help="where boxes end")
+    batch.add_argument("--batch", type=int, default=8, metavar="N", help="photos that are asked together")
+    batch.add_argument("--retry-errors", action="store_true", help="photos that could not be read, once more")
+    batch.add_argument("--overlays", metavar="DIR", help="pictures as well")
+    batch.add_argument("--coco", metavar="FILE.json", help="boxes as COCO's annotations")
+    batch.add_argument("--label-studio", metavar="FILE.json", help="boxes as predictions to correct")
+    batch.add_argument("--zarr", metavar="DIR", help="maps as arrays")
+    add_own(batch)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(COMMAND, description="A classifier and its explanation in one file.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -132,6 +152,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--limit", type=int, metavar="N", help="only the first photos")
     evaluate.add_argument("--seed", type=int, default=0, metavar="N", help="of controls, weights and mosaics")
     add_own(evaluate)
+    _add_batch(command("batch", "batch.run", "Explain a data set: rows of maps and boxes in Parquet.", "source"))
     explain = command("explain", "photos.explain", "Explain a photo and write the picture.", "photo")
     explain.add_argument(
         "-o", "--output", required=True, metavar="OUT.png|OUT.npy", help="a picture, or raw values"

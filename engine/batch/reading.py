@@ -1,0 +1,90 @@
+"""What a run wrote, given back as maps and as pictures."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..pictures.boxes import Box
+from ..pictures.figures import Look, picture
+from ..pictures.geometry import Geometry
+from ..pictures.photo import load_photo
+from ..pictures.render import Picture
+from .store import metadata, rows_of
+
+
+@dataclass(frozen=True, eq=False)
+class StoredMap:
+    """A map of a photo. values: float32 [h, w], as large as its layer, or as the input where `layer` is None.
+
+    top: (index, label, probability), the most likely first. label: the photo's own class, where it is known.
+    """
+
+    path: str
+    method: str
+    layer: str | None
+    target: int
+    asked: str
+    values: NDArray[np.float32]
+    boxes: list[Box]
+    top: list[tuple[int, str, float]]
+    label: str | None
+    arrived: float | None
+    missing: float | None
+    geometry: Geometry = field(repr=False)
+    source: Path = field(repr=False)
+
+    @property
+    def at_input(self) -> NDArray[np.float32]:
+        """The map as large as the network's input, float32 [S, S]."""
+        size = tuple(self.geometry.crop)
+        if self.values.shape == size:
+            return self.values
+        map = torch.from_numpy(np.ascontiguousarray(self.values))[None, None]
+        larger = torch.nn.functional.interpolate(map, size, mode="bilinear", align_corners=False)
+        return np.asarray(larger[0, 0].numpy(), np.float32)
+
+    def overlay(self, photo: NDArray[np.uint8] | None = None, look: Look | None = None) -> Picture:
+        """The map on its photo, uint8 [H, W, 3]; without one given, it is read from where the run found it.
+        Raises PhotoError where it is not there any more."""
+        photo = load_photo(self.source / self.path) if photo is None else photo
+        window = self.geometry.window(*photo.shape[:2])
+        signed = bool((self.values < 0).any())
+        return picture(photo, window, self.at_input, look or Look(), self.layer is None, signed)
+
+
+def read_maps(out: str | Path, asked: str | None = None) -> Iterator[StoredMap]:
+    """The maps that a run wrote, a photo after the other; rows with an error have none.
+
+    asked: one of the questions, as it was asked; None for all. Raises ValueError where there are no rows, or
+    nothing of the kind was asked.
+    """
+    told = metadata(out)
+    if told is None:
+        raise ValueError(f"there are no rows in {out}: `batch` writes them")
+    if asked is not None and asked not in told["asked"]["asked"]:
+        raise ValueError(f"{asked!r} was not asked there: {', '.join(told['asked']['asked'])}")
+    geometry, source = Geometry.from_dict(told["geometry"]), Path(told["source"])
+    source = source if source.is_dir() else source.parent
+    for row in rows_of(out):
+        for map in row["maps"] or []:
+            if asked is None or map["asked"] == asked:
+                yield _stored(row, map, geometry, source)
+
+
+def _stored(row: dict[str, Any], map: dict[str, Any], geometry: Geometry, source: Path) -> StoredMap:
+    about = map["label"] if map["rather_than"] is None else f"{map['label']} rather than {map['rather_than']}"
+    boxes = [
+        Box(box["left"], box["top"], box["right"], box["bottom"], box["score"], label=about)
+        for box in map["boxes"]
+    ]
+    return StoredMap(
+        row["path"], map["method"], map["layer"], map["target"], about,
+        np.asarray(map["values"], np.float32).reshape(map["rows"], map["columns"]), boxes,
+        [(one["index"], one["label"], one["probability"]) for one in row["top"]], row["label"], map["arrived"],
+        map["missing"], geometry, source,
+    )  # fmt: skip

@@ -1,0 +1,138 @@
+"""The loop: photos in, rows out, with what is done told as it goes."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..run.explainer import Explainer
+from .questions import Answering, Questions, opened
+from .sources import Photo, photos_of
+from .store import Store
+
+BATCH, READERS = 8, 2
+PART, PAUSE = 256, 30.0  # rows, or seconds, after which a part is written
+
+
+@dataclass(frozen=True)
+class Progress:
+    """done: photos with a row, those of runs before included; total; errors: of this run; rate: photos a second of
+    this run; left: seconds that the rest takes at that rate."""
+
+    done: int
+    total: int
+    errors: int
+    rate: float
+
+    @property
+    def left(self) -> float:
+        """In seconds; infinite before the first photo."""
+        return (self.total - self.done) / self.rate if self.rate else float("inf")
+
+    def __str__(self) -> str:
+        errors = f", {self.errors} with an error" if self.errors else ""
+        return f"{self.done} of {self.total} photos{errors}, {self.rate:.1f}/s, {_clock(self.left)} left"
+
+
+def explain_folder(
+    source: str | Path,
+    out: str | Path,
+    explainer: Explainer,
+    questions: Questions | None = None,
+    retry_errors: bool = False,
+    batch: int = BATCH,
+    progress: Callable[[Progress], object] | None = None,
+) -> Progress:
+    """Explain every photo of a source once, into rows of Parquet in a folder; `read_maps` gives them back.
+
+    source: a folder, a list or an archive, see `photos_of`. out: a folder of its own. questions: see `Questions`.
+    Stopped at any moment, by whatever, the same call goes on where it was. A photo that can't be read is a row
+    with the reason; with retry_errors those are tried again. batch: photos that go through the network together.
+    progress: called after each batch. At most two batches of photos are in memory, and PART rows.
+    Raises ValueError for what is not there, or where the folder holds rows of something else.
+    """
+    questions = questions or Questions()
+    answering = Answering(explainer, questions)
+    store = Store(out, asked_of(explainer, questions), told_of(explainer, source))
+    with store.writing():
+        photos = photos_of(source, explainer.labels)
+        known = store.done(retry_errors)
+        left = [photo for photo in photos if photo.path not in known]
+        began, finished, errors = time.monotonic(), len(photos) - len(left), 0
+        state = Progress(finished, len(photos), 0, 0.0)
+        rows: list[dict[str, Any]] = []
+        written = began
+        try:
+            for group in _batches(left, batch):
+                found = answering.rows(group)
+                rows += found
+                errors += sum(row["error"] is not None for row in found)
+                finished += len(found)
+                now = time.monotonic()
+                rate = (finished - len(photos) + len(left)) / max(1e-9, now - began)
+                state = Progress(finished, len(photos), errors, rate)
+                if progress:
+                    progress(state)
+                if len(rows) >= PART or now - written > PAUSE:
+                    kept, rows, written = rows, [], now
+                    store.add(kept)
+        finally:
+            store.add(rows)  # what is known is kept, whatever ended the loop
+    return state
+
+
+def asked_of(explainer: Explainer, questions: Questions) -> dict[str, Any]:
+    """What makes a run another one: the program, and what is asked of it."""
+    manifest = explainer.manifest
+    return {"program": digest_of(explainer), "model": manifest["model"]["title"], **questions.as_dict()}
+
+
+def digest_of(explainer: Explainer) -> str:
+    """The program's digest as its file tells it; of one that was never saved, of its weights and classes."""
+    if told := explainer.manifest.get("program"):
+        return str(told)
+    found = hashlib.sha256(json.dumps([list(explainer.labels), list(explainer.layers)]).encode())
+    for name, value in sorted(explainer.module.weights.named_buffers()):
+        found.update(name.encode() + value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return f"unsaved {found.hexdigest()}"
+
+
+def told_of(explainer: Explainer, source: str | Path) -> dict[str, Any]:
+    """What it takes to read rows without the file they were made with."""
+    manifest = explainer.manifest
+    return {
+        "model": manifest["model"],
+        "geometry": manifest["geometry"],
+        "convlens": manifest.get("convlens"),
+        "torch": manifest["torch"],
+        "source": str(source),
+        "classes": list(explainer.labels),
+    }
+
+
+def _batches(photos: Sequence[Photo], size: int) -> Iterator[list[tuple[Photo, NDArray[np.uint8] | str]]]:
+    """The photos in their order, so many at once, with their pixels; the next ones are read meanwhile."""
+    with ThreadPoolExecutor(READERS) as readers:
+
+        def begun(first: int) -> list[tuple[Photo, Future[Any]]]:
+            return [(photo, readers.submit(opened, photo)) for photo in photos[first : first + size]]
+
+        ahead = begun(0)
+        for first in range(0, len(photos), size):
+            now, ahead = ahead, begun(first + size)
+            yield [(photo, future.result()) for photo, future in now]
+
+
+def _clock(seconds: float) -> str:
+    if seconds == float("inf"):
+        return "?"
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"

@@ -1,0 +1,160 @@
+"""Rows in Parquet that no kill loses and no second run repeats.
+
+A run writes parts, each whole before it bears its name, so that what is there is always whole. What a part holds
+is done; whatever else was computed is computed again.
+
+    OUT/part-000000.parquet   rows, and in the metadata what was asked of which program
+    OUT/.lock                 held by who writes
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..errors import ArtifactError
+
+KEY = b"convlens"
+FORMAT = 1
+ROOM = 64 << 20  # bytes that stay free on the disk
+
+
+def schema() -> Any:
+    """The columns of a row, as pyarrow has them."""
+    import pyarrow as pa
+
+    box = pa.struct([(side, pa.float32()) for side in ("left", "top", "right", "bottom", "score")])
+    top = pa.struct([("index", pa.int32()), ("label", pa.string()), ("probability", pa.float32())])
+    map = pa.struct(
+        [
+            ("asked", pa.string()), ("method", pa.string()), ("layer", pa.string()), ("target", pa.int32()),
+            ("label", pa.string()), ("rather_than", pa.string()), ("rows", pa.int32()), ("columns", pa.int32()),
+            ("values", pa.list_(pa.float32())), ("stride", pa.list_(pa.float32())),
+            ("offset", pa.list_(pa.float32())), ("boxes", pa.list_(box)), ("arrived", pa.float32()),
+            ("missing", pa.float32()),
+        ]
+    )  # fmt: skip
+    number = pa.struct([("map", pa.string()), ("column", pa.string()), ("value", pa.float64())])
+    return pa.schema(
+        [
+            ("path", pa.string()), ("error", pa.string()), ("height", pa.int32()), ("width", pa.int32()),
+            ("label_index", pa.int32()), ("label", pa.string()), ("top", pa.list_(top)), ("maps", pa.list_(map)),
+            ("trust", pa.list_(number)),
+        ]
+    )  # fmt: skip
+
+
+class Store:
+    """The rows in a folder. asked: what makes a run another one, as JSON knows it.
+
+    Raises ValueError where the folder holds rows of something else, ArtifactError where another process writes.
+    """
+
+    def __init__(
+        self, folder: str | Path, asked: Mapping[str, Any], told: Mapping[str, Any] | None = None
+    ) -> None:
+        self.folder, self.asked = Path(folder), dict(asked)
+        self.told = dict(told or {})
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for left in self.folder.glob(".part-*"):
+            left.unlink()
+        before = metadata(self.folder)
+        if before is not None and before["asked"] != json.loads(json.dumps(self.asked)):
+            differ = [name for name, value in before["asked"].items() if self.asked.get(name) != value]
+            raise ValueError(
+                f"{self.folder} holds rows of another run, with other {', '.join(differ) or 'questions'}: "
+                "choose another folder for this one"
+            )
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """While this process writes, and no other may."""
+        import fcntl
+
+        with (self.folder / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise ArtifactError(f"another process writes into {self.folder}: wait for it, or end it") from None
+            yield
+
+    def done(self, again: bool = False) -> set[str]:
+        """The paths that have a row. again: those of which it is an error lose it, to be tried again."""
+        from pyarrow import compute, parquet
+
+        found = set[str]()
+        for part in parts(self.folder):
+            table = parquet.read_table(part, columns=["path", "error"])
+            failed = compute.is_valid(table["error"])
+            if again and compute.any(failed).as_py():
+                table = parquet.read_table(part)
+                table = table.filter(compute.invert(compute.is_valid(table["error"])))
+                self._write(table, part)
+            found.update(table["path"].to_pylist())
+        return found
+
+    def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Keep rows as a part of their own. Raises OSError before the disk is full."""
+        import pyarrow as pa
+
+        if not rows:
+            return
+        table = pa.Table.from_pylist(list(rows), schema())
+        free = shutil.disk_usage(self.folder).free
+        if free < table.nbytes + ROOM:
+            raise OSError(
+                f"{self.folder} has {free >> 20} MiB left, and rows take {table.nbytes >> 20}: make room and run "
+                "the same command again; nothing is lost"
+            )
+        number = 1 + max((int(part.stem.partition("-")[2]) for part in parts(self.folder)), default=-1)
+        self._write(table, self.folder / f"part-{number:06d}.parquet")
+
+    def _write(self, table: Any, path: Path) -> None:
+        """A part under its name only once it is whole on the disk."""
+        from pyarrow import parquet
+
+        told = {"format": FORMAT, "asked": self.asked, **self.told}
+        table = table.replace_schema_metadata({KEY: json.dumps(told).encode()})
+        hidden = path.with_name(f".{path.name}")
+        with hidden.open("wb") as file:
+            parquet.write_table(table, file, compression="zstd")
+            file.flush()
+            os.fsync(file.fileno())
+        hidden.replace(path)
+        place = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(place)
+        finally:
+            os.close(place)
+
+
+def parts(folder: str | Path) -> list[Path]:
+    """The parts of a folder, in their order."""
+    return sorted(Path(folder).glob("part-*.parquet"))
+
+
+def metadata(folder: str | Path) -> dict[str, Any] | None:
+    """What the rows of a folder are of; None where there are none. Raises ValueError for rows of someone else."""
+    from pyarrow import parquet
+
+    for part in parts(folder):
+        told = parquet.read_schema(part).metadata or {}
+        if KEY not in told:
+            raise ValueError(f"{part} was not written by ConvLens: choose another folder")
+        found: dict[str, Any] = json.loads(told[KEY])
+        return found
+    return None
+
+
+def rows_of(folder: str | Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+    """All rows, a part at a time. Raises ValueError where there are none."""
+    from pyarrow import parquet
+
+    found = parts(folder)
+    if not found:
+        raise ValueError(f"there are no rows in {folder}: `batch` writes them")
+    for part in found:
+        yield from parquet.read_table(part, columns=list(columns) if columns else None).to_pylist()

@@ -1,0 +1,57 @@
+"""Explain a data set: rows in Parquet, and what other tools read."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ..batch.exports import write_coco, write_label_studio, write_overlays, write_zarr
+from ..batch.questions import Questions
+from ..batch.run import Progress, explain_folder
+from .evaluate import explainer_for, options_of
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the rows, and what was asked for besides."""
+    try:
+        import pyarrow  # noqa: F401 - what is missing is told before a model is compiled
+    except ModuleNotFoundError:
+        raise ValueError('batch writes Parquet: pip install "convlens[batch]"') from None
+    asked = tuple((options.methods or "hires_cam").split(","))
+    trust = tuple(options.trust.split(",")) if options.trust else ()
+    questions = Questions(asked, options.target, trust, options.threshold, options_of(options.option))
+    options.methods = ",".join(asked)
+    explainer = explainer_for(options)
+    out = Path(options.output)
+    state = explain_folder(
+        options.source, out, explainer, questions, options.retry_errors, options.batch, Teller()
+    )
+    print(f"{state.done} of {state.total} photos -> {out}" + _errors(state))
+    for given, write in (
+        (options.overlays, write_overlays), (options.coco, write_coco),
+        (options.label_studio, write_label_studio), (options.zarr, write_zarr),
+    ):  # fmt: skip
+        if given:
+            print(f"{write(out, given)} -> {given}")
+    return 0
+
+
+def _errors(state: Progress) -> str:
+    return f"; {state.errors} could not be read, --retry-errors tries them again" if state.errors else ""
+
+
+class Teller:
+    """Progress on a terminal as a line that is written over, and in a log as a line now and then."""
+
+    def __init__(self) -> None:
+        self.shown = -1.0
+
+    def __call__(self, state: Progress) -> None:
+        """Tell it."""
+        last = state.done == state.total
+        if sys.stderr.isatty():
+            print(f"\r{state}  ", end="\n" if last else "", file=sys.stderr, flush=True)
+            return
+        share = state.done / max(1, state.total)
+        if last or share - self.shown >= 0.05:
+            self.shown = share
+            print(state, file=sys.stderr, flush=True)
