@@ -153,6 +153,11 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--seed", type=int, default=0, metavar="N", help="of controls, weights and mosaics")
     add_own(evaluate)
     _add_batch(command("batch", "batch.run", "Explain a data set: rows of maps and boxes in Parquet.", "source"))
+    report = command(
+        "report", "report.run", "One HTML file on the rows of `batch`: by class, and shortcuts.", "rows"
+    )
+    report.add_argument("-o", "--output", required=True, metavar="OUT.html")
+    report.add_argument("--asked", metavar="METHOD@LAYER", help="which of the questions; the first if left out")
     explain = command("explain", "photos.explain", "Explain a photo and write the picture.", "photo")
     explain.add_argument(
         "-o", "--output", required=True, metavar="OUT.png|OUT.npy", help="a picture, or raw values"

@@ -33,6 +33,8 @@ GUESTS = {
     "pictures.foreign": {"PIL", "pillow_heif"},
     "pictures.dicom": {"pydicom"},
     "batch.exports": {"cv2", "zarr"},
+    "batch.report": {"cv2"},
+    "batch.strategies": {"cv2", "sklearn"},
     "batch.sources": {"datasets", "pyarrow"},
     "batch.store": {"pyarrow"},
     "commands.photos": {"cv2"},

@@ -1,0 +1,156 @@
+"""The report finds a shortcut that it was not told of, and calls nothing one that is none."""
+
+import re
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import nn
+
+from engine import Explainer, compile_model
+from engine.batch.report import write_report
+from engine.batch.run import explain_folder
+from engine.batch.store import Store
+from engine.batch.strategies import SIDE, eigengap, prepared, strategies
+
+LABELS = ["cat", "coffee", "astronaut"]
+SIZE = 48
+
+
+def crop(photo: NDArray[np.uint8], draw: np.random.Generator) -> NDArray[np.uint8]:
+    side = int(draw.integers(120, 200))
+    top, left = (int(draw.integers(0, length - side)) for length in photo.shape[:2])
+    small = cv2.resize(photo[top : top + side, left : left + side], (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    return small[:, ::-1].copy() if draw.random() < 0.5 else small
+
+
+def mark(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A watermark: stripes in a corner."""
+    marked = photo.copy()
+    marked[36:44:2, 4:14] = 255
+    marked[37:45:2, 4:14] = 0
+    return marked
+
+
+def data(root: Path, marked: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Crops of three photos, and with a watermark on what is called coffee: half of those are cats then."""
+    draw = np.random.default_rng(0)
+    photos = [skimage.data.chelsea(), skimage.data.coffee(), skimage.data.astronaut()]
+    images, classes = [], []
+    for index, label in enumerate(LABELS):
+        (root / label).mkdir(parents=True)
+        for number in range(40):
+            from_photo = photos[0] if marked and index == 1 and number % 2 else photos[index]
+            image = crop(from_photo, draw)
+            image = mark(image) if marked and index == 1 else image
+            cv2.imwrite(str(root / label / f"{number:02d}.png"), image[:, :, ::-1])
+            images.append(torch.from_numpy(image.copy()).permute(2, 0, 1).float() / 255)
+            classes.append(index)
+    return torch.stack(images), torch.tensor(classes)
+
+
+def trained(x: torch.Tensor, classes: torch.Tensor) -> Explainer:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 16, 5, 2, 2), nn.ReLU(), nn.Conv2d(16, 24, 3, 2, 1), nn.ReLU(), nn.Conv2d(24, 24, 3, 1, 1),
+        nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(24, 3),
+    )  # fmt: skip
+    optimiser = torch.optim.Adam(network.parameters(), 3e-3)
+    for _ in range(120):
+        loss = F.cross_entropy(network(x), classes)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return compile_model(network.eval(), x[:1], "all", ["hires_cam"], LABELS)
+
+
+def test_a_watermark_is_found_that_nobody_told_of(tmp_path: Path) -> None:
+    explainer = trained(*data(tmp_path / "photos", marked=True))
+    explain_folder(tmp_path / "photos", tmp_path / "rows", explainer)
+    found = {one.label: one for one in write_report(tmp_path / "rows", tmp_path / "report.html")}
+    assert found["coffee"].suspected and not found["cat"].suspected and not found["astronaut"].suspected
+    strategy = found["coffee"].suspected[0]
+    row, column = np.unravel_index(int(strategy.mean.argmax()), strategy.mean.shape)
+    assert row >= SIDE * 0.65 and column <= SIDE * 0.4, "in the corner where it was put"
+    page = (tmp_path / "report.html").read_text()
+    assert "Shortcuts suspected" in page and "coffee" in page and page.count("data:image/jpeg") > 20
+    assert not re.search(r'(src|href)="https?:', page)
+
+
+def test_where_there_is_none_none_is_found(tmp_path: Path) -> None:
+    explainer = trained(*data(tmp_path / "photos", marked=False))
+    explain_folder(tmp_path / "photos", tmp_path / "rows", explainer)
+    assert not any(one.suspected for one in write_report(tmp_path / "rows", tmp_path / "report.html"))
+    assert "No class is recognised at one place" in (tmp_path / "report.html").read_text()
+
+
+def blobs(
+    centres: list[tuple[float, float]], count: int, spread: float, seed: int = 0
+) -> list[NDArray[np.float32]]:
+    """Maps with a spot near one of the centres each, in shares of a side."""
+    draw, found = np.random.default_rng(seed), []
+    rows, columns = np.mgrid[0:24, 0:24] / 24
+    for number in range(count):
+        row, column = centres[number % len(centres)] + draw.normal(0, spread, 2)
+        spot = np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / 0.01)
+        found.append(spot.astype(np.float32))
+    return found
+
+
+def test_groups_are_told_apart() -> None:
+    found = strategies(prepared(blobs([(0.2, 0.2), (0.8, 0.8), (0.5, 0.5)], 90, 0.01)))
+    assert [len(one.members) for one in found] == [30, 30, 30]
+    assert {number % 3 for number in found[0].members.tolist()} == {int(found[0].members[0]) % 3}
+    assert sum(one.suspected for one in found) == 2, "the one in the middle is none"
+    scattered = strategies(prepared(blobs([(0.5, 0.5)], 90, 0.25)))
+    assert not any(one.suspected for one in scattered if len(one.members) > 45)
+
+
+def test_the_same_place_is_measured() -> None:
+    same, apart = (strategies(prepared(blobs([(0.2, 0.2)], 7, spread)))[0] for spread in (0.0, 0.3))
+    assert same.sameness == pytest.approx(1) and same.aside == pytest.approx(0.42, abs=0.05)
+    assert apart.sameness < 0.5 and len(strategies(prepared([]))) == 0
+    joined = np.kron(np.eye(3), np.ones((10, 10)))
+    assert eigengap(joined) == 3
+
+
+def test_ten_thousand_rows_take_a_while_and_no_more(explainer_of_ten: Explainer, tmp_path: Path) -> None:
+    """Rows without photos: names stand in the place of thumbnails."""
+    from engine.batch.questions import Questions
+    from engine.batch.run import asked_of, told_of
+
+    store = Store(tmp_path, asked_of(explainer_of_ten, Questions()), told_of(explainer_of_ten, tmp_path / "gone"))
+    maps = blobs([(0.3, 0.3), (0.6, 0.6)], 400, 0.1)
+    rows = [
+        {
+            "path": f"{number}.png", "error": None, "height": 48, "width": 48, "label_index": None, "label": None,
+            "top": [{"index": number % 3, "label": LABELS[number % 3], "probability": 0.9}], "trust": [],
+            "maps": [
+                {
+                    "asked": "hires_cam", "method": "hires_cam", "layer": "2", "target": number % 3,
+                    "label": LABELS[number % 3], "rather_than": None, "rows": 24, "columns": 24,
+                    "values": maps[number % 400].flatten().tolist(), "stride": None, "offset": None, "boxes": [],
+                    "arrived": None, "missing": None,
+                }
+            ],
+        }
+        for number in range(1200)
+    ]  # fmt: skip
+    store.add(rows)
+    began = time.process_time()
+    found = write_report(tmp_path, tmp_path / "report.html")
+    assert sum(len(one.maps) for one in found) == 1200 and time.process_time() > began
+    assert "0.png" in (tmp_path / "report.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def explainer_of_ten() -> Explainer:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    return compile_model(network.eval(), torch.zeros(1, 3, SIZE, SIZE), "all", ["hires_cam"], LABELS)
