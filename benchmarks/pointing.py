@@ -3,9 +3,10 @@
     python -m benchmarks.pointing [MODEL|FILE.pt] [--methods lrp_epsilon_plus guided_backprop ...]
 
 Böhle et al. 2021, arXiv:2104.00032: photos that a network is sure of, four in a square, each in a cell of its
-own. A map of one of their classes should lie on its cell; by chance a quarter of it does. Counted is what is
-positive in a map, summed over the colours, at the pixels. The contrastive seed asks for a class rather than for
-the other three.
+own and as large as the network takes it, so that the square is twice as wide and high. (A FILE.pt takes one size
+alone: there the photos become smaller.) A map of one of their classes should lie on its cell; by chance a quarter
+of it does. Counted is what is positive in a map, summed over the colours, at the pixels. The contrastive seed asks
+for a class rather than for the other three.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine import METHODS, Explainer, compile_model, load, load_model, load_photo
+from engine.models.loading import Model
 
 METHODS_ASKED = (
     "lrp_epsilon_plus",
@@ -56,9 +58,12 @@ def mosaics(count: int) -> list[tuple[int, ...]]:
 
 
 def mosaic(images: Sequence[Tensor], size: Sequence[int]) -> Tensor:
-    """Four images [1, C, S, S], each half as wide and high, as one [1, C, S, S]: row by row."""
+    """Four images [1, C, S, S] as one of that size, row by row, each made smaller where that is less."""
     half = (size[0] // 2, size[1] // 2)
-    small = [torch.nn.functional.interpolate(x, half, mode="bilinear", antialias=True) for x in images]
+    small = [
+        x if x.shape[2:] == half else torch.nn.functional.interpolate(x, half, mode="bilinear", antialias=True)
+        for x in images
+    ]
     return torch.cat([torch.cat(small[:2], 3), torch.cat(small[2:], 3)], 2)
 
 
@@ -71,9 +76,17 @@ def energy(map: Tensor, cell: int) -> float:
     return float(inside.sum() / heat.sum().clamp_min(1e-30))
 
 
-def play(explainer: Explainer, method: str, images: Sequence[Tensor], contrastive: bool) -> list[float]:
-    """The energy of each photo of each mosaic, a class being the top one of its photo alone."""
-    classes = [int(explainer.forward(x).argmax(1)) for x in images]
+def wide(model: Model, methods: Sequence[str]) -> Explainer:
+    """The network as it takes mosaics of whole images, twice as wide and high."""
+    height, width = model.geometry.crop
+    example = torch.zeros(1, len(model.geometry.mean), 2 * height, 2 * width)
+    return compile_model(model.module, example, [], list(methods), model.labels)
+
+
+def play(
+    explainer: Explainer, method: str, images: Sequence[Tensor], classes: Sequence[int], contrastive: bool
+) -> list[float]:
+    """The energy of each photo of each mosaic, as large as the explainer takes it; classes: of each alone."""
     found = []
     for places in mosaics(len(images)):
         x = mosaic([images[place] for place in places], explainer.geometry.crop)
@@ -92,18 +105,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--methods", nargs="+", default=METHODS_ASKED, choices=list(METHODS), metavar="METHOD")
     options = parser.parse_args(arguments)
     if options.model.endswith(".pt"):
-        explainer = load(options.model)
+        explainer = of_mosaics = load(options.model)
     else:
         model = load_model(options.model)
         given = (list(options.methods), model.labels, model.geometry, model.source)
         explainer = compile_model(model.module, model.example, [], *given)
+        of_mosaics = wide(model, options.methods)
     images = sure_of(explainer)
+    classes = []
     for x in images:
         logits = explainer.forward(x)
+        classes.append(int(logits.argmax(1)))
         print(f"{explainer.labels[int(logits.argmax(1))]}, {float(logits.softmax(1).max()):.2f}")
     print("\n| method | a class | a class rather than the other three |\n| --- | --- | --- |")
     for method in options.methods:
-        shares = [np.mean(play(explainer, method, images, contrastive)) for contrastive in (False, True)]
+        shares = [np.mean(play(of_mosaics, method, images, classes, contrastive)) for contrastive in (False, True)]
         print(f"| {method} | {shares[0]:.3f} | {shares[1]:.3f} |", flush=True)
 
 
