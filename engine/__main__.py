@@ -93,6 +93,11 @@ def _add_batch(batch: argparse.ArgumentParser) -> None:
     batch.add_argument("--trust", metavar="A,B", help="columns of `evaluate`, for each photo beside controls")
     batch.add_argument("--threshold", type=float, default=0.2, metavar="SHARE", help="where boxes end")
     batch.add_argument("--batch", type=int, default=8, metavar="N", help="photos that are asked together")
+    batch.add_argument("--engine", default="plain", choices=["plain", "ray"], help="one process, or Ray's")
+    batch.add_argument("--actors", type=int, metavar="N", help="of Ray; as many as there are CPUs if left out")
+    batch.add_argument(
+        "--address", default="local", metavar="local|auto|ray://HOST:PORT", help="of a Ray cluster; $RAY_ADDRESS"
+    )
     batch.add_argument("--retry-errors", action="store_true", help="photos that could not be read, once more")
     batch.add_argument("--overlays", metavar="DIR", help="pictures as well")
     batch.add_argument("--coco", metavar="FILE.json", help="boxes as COCO's annotations")

@@ -33,6 +33,7 @@ GUESTS = {
     "pictures.foreign": {"PIL", "pillow_heif"},
     "pictures.dicom": {"pydicom"},
     "batch.exports": {"cv2", "zarr"},
+    "batch.on_ray": {"cv2", "ray"},
     "batch.report": {"cv2"},
     "batch.strategies": {"cv2", "sklearn"},
     "batch.sources": {"datasets", "pyarrow"},

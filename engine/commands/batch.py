@@ -1,12 +1,17 @@
 """Explain a data set: rows in Parquet, and what other tools read."""
 
 import argparse
+import os
 import sys
+import tempfile
 from pathlib import Path
 
 from ..batch.exports import write_coco, write_label_studio, write_overlays, write_zarr
+from ..batch.on_ray import explain_on_ray
 from ..batch.questions import Questions
 from ..batch.run import Progress, explain_folder
+from ..files.artifact import save
+from ..run.explainer import Explainer
 from .evaluate import explainer_for, options_of
 
 
@@ -22,9 +27,12 @@ def run(options: argparse.Namespace) -> int:
     options.methods = ",".join(asked)
     explainer = explainer_for(options)
     out = Path(options.output)
-    state = explain_folder(
-        options.source, out, explainer, questions, options.retry_errors, options.batch, Teller()
-    )
+    if options.engine == "ray":
+        state = _on_ray(options, out, explainer, questions)
+    else:
+        state = explain_folder(
+            options.source, out, explainer, questions, options.retry_errors, options.batch, Teller()
+        )
     print(f"{state.done} of {state.total} photos -> {out}" + _errors(state))
     for given, write in (
         (options.overlays, write_overlays), (options.coco, write_coco),
@@ -33,6 +41,20 @@ def run(options: argparse.Namespace) -> int:
         if given:
             print(f"{write(out, given)} -> {given}")
     return 0
+
+
+def _on_ray(options: argparse.Namespace, out: Path, explainer: Explainer, questions: Questions) -> Progress:
+    """By Ray's actors, which load the file themselves; a model that has none yet is written beside the rows."""
+    address = os.environ.get("RAY_ADDRESS", "local") if options.address == "local" else options.address
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(options.model)
+        if file.suffix != ".pt":
+            file = Path(folder) / "model.pt"
+            save(explainer, file)
+        return explain_on_ray(
+            options.source, out, file, questions, options.retry_errors, options.batch, Teller(), options.actors,
+            address=address,
+        )  # fmt: skip
 
 
 def _errors(state: Progress) -> str:

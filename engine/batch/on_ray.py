@@ -1,0 +1,139 @@
+"""The same rows by many processes, on one machine or a cluster: Ray's actors answer, this process writes.
+
+Each actor loads the file once and answers batches that it reads itself; what it answers comes back and becomes
+parts of the same store as the plain loop's, so nothing is written twice whatever dies: an actor's batch that
+was lost with its node is answered by another one, and if this process is killed the same command goes on. (Ray
+Data's own checkpoints know paths alone, and a resumed run of it can wait for ever for a CPU.)
+
+Whoever reaches a Ray cluster's ports can run any code on it: keep them to a network of your own.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from .questions import Answering, Questions, opened
+from .run import BATCH, PART, PAUSE, Progress, asked_of, told_of
+from .sources import Photo, photos_of
+from .store import Store
+
+IN_FLIGHT = 2  # batches that each actor has been given
+MISSING = 'more processes are Ray\'s: pip install "convlens[ray]"'
+
+
+class Answerer:
+    """What an actor is: a file that is loaded, and questions."""
+
+    def __init__(self, file: bytes, questions: Questions, threads: int) -> None:
+        import cv2
+        import torch
+
+        from ..files.artifact import load
+
+        torch.set_num_threads(threads)
+        cv2.setNumThreads(1)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "program.pt"
+            path.write_bytes(file)
+            self.answering = Answering(load(path), questions)
+
+    def rows(self, photos: Sequence[Photo]) -> list[dict[str, Any]]:
+        """The rows of some photos, which are read here."""
+        return self.answering.rows([(photo, opened(photo)) for photo in photos])
+
+
+def explain_on_ray(
+    source: str | Path,
+    out: str | Path,
+    file: str | Path,
+    questions: Questions | None = None,
+    retry_errors: bool = False,
+    batch: int = BATCH,
+    progress: Callable[[Progress], object] | None = None,
+    actors: int | None = None,
+    threads: int = 1,
+    address: str = "local",
+) -> Progress:
+    """As `explain_folder`, of a file, by `actors` processes of so many threads each; as many as there are CPUs for
+    them unless given.
+
+    address: of a cluster ("auto" finds a running one, "ray://host:10001" another), "local" for one of this machine
+    that ends with the call. On other machines photos are read from the same paths, so they lie on a shared disk.
+    Raises ValueError for what `explain_folder` does, where Ray is missing, and where the CPUs are too few.
+    """
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise ValueError(MISSING) from None
+    from ..files.artifact import load
+
+    questions, explainer = questions or Questions(), load(file)
+    Answering(explainer, questions)  # what the file has not is told before anything starts
+    store = Store(out, asked_of(explainer, questions), told_of(explainer, source))
+    with store.writing():
+        photos = photos_of(source, explainer.labels)
+        known = store.done(retry_errors)
+        left = [photo for photo in photos if photo.path not in known]
+        state = Progress(len(photos) - len(left), len(photos), 0, 0.0)
+        if not left:
+            return state
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_worker_niceness", "0")  # 15 otherwise, and the machine's other work goes first
+        own = not ray.is_initialized()
+        if own:
+            ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        try:
+            cpus = int(ray.cluster_resources().get("CPU", 0))
+            count = max(1, cpus // threads) if actors is None else actors
+            if count < 1 or count * threads > cpus:
+                raise ValueError(f"{count} actors of {threads} threads take more than the {cpus} CPUs there are")
+            began, finished, errors = time.monotonic(), state.done, 0
+            rows: list[dict[str, Any]] = []
+            written = began
+            try:
+                for found in _answers(ray, Path(file).read_bytes(), questions, left, batch, count, threads):
+                    rows += found
+                    errors += sum(row["error"] is not None for row in found)
+                    finished += len(found)
+                    now = time.monotonic()
+                    rate = (finished - len(photos) + len(left)) / max(1e-9, now - began)
+                    state = Progress(finished, len(photos), errors, rate)
+                    if progress:
+                        progress(state)
+                    if len(rows) >= PART or now - written > PAUSE:
+                        kept, rows, written = rows, [], now
+                        store.add(kept)
+            finally:
+                store.add(rows)
+        finally:
+            if own:
+                ray.shutdown()
+    return state
+
+
+def _answers(
+    ray: Any, file: bytes, questions: Questions, photos: Sequence[Photo], batch: int, actors: int, threads: int
+) -> Iterator[list[dict[str, Any]]]:
+    """The rows of all photos, as they come. An actor that dies is begun anew, and asked again."""
+    kind = ray.remote(num_cpus=threads, max_restarts=-1, max_task_retries=-1)(Answerer)
+    program = ray.put(file)
+    pool = [kind.remote(program, questions, threads) for _ in range(actors)]
+    groups = iter([photos[first : first + batch] for first in range(0, len(photos), batch)])
+    asked: dict[Any, Any] = {}
+
+    def ask(actor: Any) -> None:
+        group = next(groups, None)
+        if group is not None:
+            asked[actor.rows.remote(list(group))] = actor
+
+    for _ in range(IN_FLIGHT):
+        for actor in pool:
+            ask(actor)
+    while asked:
+        (first, *_), _ = ray.wait(list(asked), num_returns=1)
+        actor = asked.pop(first)
+        ask(actor)
+        yield ray.get(first)

@@ -1,0 +1,101 @@
+"""Ray gives the plain loop's own rows, and each of them once, whatever dies."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine import Explainer, save
+from engine.batch.questions import Questions
+from engine.batch.run import explain_folder
+from engine.batch.store import rows_of
+from tests.batch.test_batch import explainer, folder_of, paths  # noqa: F401 - a fixture among them
+
+ROOT = str(Path(__file__).parents[2])
+MISSING = 'Ray is an extra: pip install "convlens[ray]"'
+ASKED = "Questions(('hires_cam', 'lrp_epsilon_plus'))"
+RUN = """
+import sys; sys.path.insert(0, sys.argv[1])
+import engine.batch.on_ray as on_ray; from engine.batch.questions import Questions
+on_ray.PART = 8
+tell = lambda state: print(state.done, flush=True)
+on_ray.explain_on_ray(*sys.argv[2:5], ASKED, batch=4, progress=tell, actors=2)
+""".replace("ASKED", ASKED)
+# Two nodes on loopback, one of which is killed once the first rows are there.
+CLUSTER = """
+import sys, time; sys.path.insert(0, sys.argv[1])
+import ray; from ray.cluster_utils import Cluster
+import engine.batch.on_ray as on_ray; from engine.batch.questions import Questions
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+node = cluster.add_node(num_cpus=1)
+ray.init(address=cluster.address, log_to_driver=False)
+def tell(state):
+    global node
+    if node is not None and state.done >= 8:
+        cluster.remove_node(node, allow_graceful=False)
+        node = None
+        cluster.add_node(num_cpus=1)
+on_ray.explain_on_ray(*sys.argv[2:5], ASKED, batch=4, progress=tell, actors=2)
+assert node is None
+""".replace("ASKED", ASKED)
+
+
+@pytest.fixture(scope="module")
+def file(explainer: Explainer, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: F811
+    pytest.importorskip("ray", reason=MISSING)
+    path = tmp_path_factory.mktemp("ray") / "net.pt"
+    save(explainer, path)
+    return path
+
+
+def command(program: str, photos: Path, out: Path, file: Path) -> list[str]:
+    return [sys.executable, "-W", "ignore", "-c", program, ROOT, str(photos), str(out), str(file)]
+
+
+ALONE = {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+@pytest.mark.timeout(300)
+def test_the_rows_are_the_plain_loops(explainer: Explainer, file: Path, tmp_path: Path) -> None:  # noqa: F811
+    photos = folder_of(tmp_path / "photos", 30, ("bad.png",))
+    explain_folder(photos, tmp_path / "plain", explainer, Questions(("hires_cam", "lrp_epsilon_plus")), batch=4)
+    process = subprocess.Popen(
+        command(RUN, photos, tmp_path / "ray", file), stdout=subprocess.PIPE, env=os.environ | ALONE,
+        start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout
+    process.stdout.readline()
+    process.stdout.readline()
+    os.killpg(process.pid, signal.SIGKILL)  # in the middle: what is whole stays, and the same command goes on
+    process.wait()
+    before = paths(tmp_path / "ray") if list((tmp_path / "ray").glob("part-*")) else []
+    assert len(before) == len({*before}) < 31
+    subprocess.run(command(RUN, photos, tmp_path / "ray", file), check=True, env=os.environ | ALONE, timeout=200)
+    plain, ray = ({row["path"]: row for row in rows_of(tmp_path / name)} for name in ("plain", "ray"))
+    assert plain.keys() == ray.keys() and len(paths(tmp_path / "ray")) == 31
+    for path, row in plain.items():
+        other = ray[path]
+        assert row["error"] == other["error"] and row["width"] == other["width"]
+        for map, same in zip(row["maps"], other["maps"], strict=True):
+            largest = max(abs(value) for value in map["values"])
+            assert map["target"] == same["target"]
+            assert same["values"] == pytest.approx(map["values"], abs=1e-4 * largest + 1e-12)
+
+
+@pytest.mark.timeout(400)
+def test_a_node_that_dies_loses_no_row(file: Path, tmp_path: Path) -> None:
+    """In a network of its own, which nobody else reaches."""
+    apart = ["unshare", "-n"]
+    if shutil.which("unshare") is None or subprocess.run([*apart, "true"], check=False).returncode:
+        pytest.skip("a network namespace of the test's own takes rights that are not there")
+    photos, out = folder_of(tmp_path / "photos", 40), tmp_path / "rows"
+    up = "import fcntl, socket, struct; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); " + (
+        "fcntl.ioctl(s, 0x8914, struct.pack('16sh', b'lo', 0x49))"  # SIOCSIFFLAGS: up, loopback, running
+    )
+    program = f"{up}\n{CLUSTER}"
+    subprocess.run([*apart, *command(program, photos, out, file)], check=True, env=os.environ | ALONE, timeout=300)
+    assert sorted(paths(out)) == sorted(path.name for path in photos.iterdir())
