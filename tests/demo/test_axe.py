@@ -20,8 +20,15 @@ def check(page: Page, where: str) -> None:
     assert found == [], where
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["wide", "phone"])
+@pytest.mark.parametrize(
+    ("viewport", "dark"),
+    [
+        pytest.param(DESKTOP, True, id="wide-dark"),
+        pytest.param(PHONE, False, id="phone-light"),
+        pytest.param(DESKTOP, False, id="wide-light", marks=pytest.mark.sweep),
+        pytest.param(PHONE, True, id="phone-dark", marks=pytest.mark.sweep),
+    ],
+)
 def test_nothing_serious_is_found(open_page: OpenPage, viewport: dict[str, int], dark: bool) -> None:
     page = open_page(viewport=viewport, dark=dark)
     check(page, "as it opens")
