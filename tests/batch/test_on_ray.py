@@ -72,6 +72,7 @@ def test_the_rows_are_the_plain_loops(explainer: Explainer, file: Path, tmp_path
     process.stdout.readline()
     os.killpg(process.pid, signal.SIGKILL)  # in the middle: what is whole stays, and the same command goes on
     process.wait()
+    process.stdout.close()
     before = paths(tmp_path / "ray") if list((tmp_path / "ray").glob("part-*")) else []
     assert len(before) == len({*before}) < 31
     subprocess.run(command(RUN, photos, tmp_path / "ray", file), check=True, env=os.environ | ALONE, timeout=200)
