@@ -91,15 +91,15 @@ The report of {rows} rows took {report:.1f} s.
 
 ## On several machines
 
-`pip install "convlens[ray]"`, then `--engine ray`: processes of one thread each, on this machine or, by `--address`
-or `RAY_ADDRESS`, on a cluster whose machines see the photos under the same paths. The rows are the plain loop's, and
-become parts of the same store by the process that asked, so a node that dies loses none of them: its batch is
-answered by another one (tests/batch/test_on_ray.py kills one of two nodes). Starting and ending Ray takes about ten
-seconds, so few photos are done sooner without. Whoever reaches a Ray cluster's ports can run any code on it: keep
-them to a network of your own.
+`pip install "convlens[ray]"`, then `--engine ray`: processes of one thread each, on this machine or, by
+`--address` or `RAY_ADDRESS`, on a cluster whose machines see the photos under the same paths. The rows are the
+plain loop's, and become parts of the same store by the process that asked, so a node that dies loses none of
+them: its batch is answered by another one (tests/batch/test_on_ray.py kills one of two nodes). Starting and
+ending Ray takes about ten seconds, so few photos are done sooner without. Whoever reaches a Ray cluster's ports
+can run any code on it: keep them to a network of your own.
 
-Without Ray: rows know nothing of each other, so a data set is split by a list for each machine, and their parts read
-as one:
+Without Ray: rows know nothing of each other, so a data set is split by a list for each machine, and their parts
+read as one:
 
 ```bash
 # Slurm: sbatch --array=0-9; lists/00.csv to lists/09.csv have a column `path` each
