@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from ..errors import PhotoError
+from ..methods import METHODS
 from ..pictures.colours import colors_of
 from ..pictures.render import fit
 from .reading import StoredMap, read_maps
@@ -89,7 +90,9 @@ def write_report(out: str | Path, file: str | Path, asked: str | None = None) ->
     told = metadata(out) or {}
     broken = [row for row in rows_of(out, ["path", "error"]) if row["error"] is not None]
     head = f"What {told['model']['title']} looks at"
-    method = found[0].maps[0].method if found else ""
+    first = found[0].maps[0] if found else None
+    method = METHODS[first.method].title if first and first.method in METHODS else ""
+    method += f" at {first.layer}" if first and first.layer else ""
     total = sum(len(one.maps) for one in found)
     body = f"<h1>{escape(head)}</h1><p>{total} photos of {len(found)} classes, by {escape(method)}"
     body += f"; {len(broken)} could not be read.</p>" if broken else ".</p>"
