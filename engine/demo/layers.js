@@ -71,7 +71,8 @@
         if (part) { stop(); put(box(), part.dataset.layer); }
         if (target.closest?.("#stages .fold")) { all = !all; mark(Number(box()?.value)); }
         const button = target.closest?.("#stages .play");
-        if (button) playing ? stop() : play(button);
+        if (button && playing) stop();
+        else if (button) play(button);
     });
 
     window.convlensLayers = {mark, box, put};
