@@ -8,11 +8,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .agreement import gini, histogram_entropy, spearman, ssim
+    from .agreement import complexity, gini, histogram_entropy, spearman, ssim
     from .controls import CONTROLS, beside_controls, centre_map, edge_map, random_map
     from .curves import Curve, blurred, deletion, insertion, pixel_flipping
     from .filling import Road, road
     from .localisation import MaxBoxAcc, box_iou
+    from .masking import average_drop
     from .over_images import OverImages, Summary
     from .pointing import energy, grid_energy, grid_hit, grid_mosaics, pointing_game
     from .randomisation import cascade, denoised
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 # The same once more, as data: name -> the room that it stands in. A test holds the two against each other.
 _ROOMS = {
+    "complexity": "agreement",
     "gini": "agreement",
     "histogram_entropy": "agreement",
     "spearman": "agreement",
@@ -36,6 +38,7 @@ _ROOMS = {
     "pixel_flipping": "curves",
     "MaxBoxAcc": "localisation",
     "box_iou": "localisation",
+    "average_drop": "masking",
     "OverImages": "over_images",
     "Summary": "over_images",
     "energy": "pointing",
@@ -62,6 +65,7 @@ __all__ = [
     "OverImages",
     "Road",
     "Summary",
+    "average_drop",
     "beside_controls",
     "blurred",
     "box_iou",
@@ -69,6 +73,7 @@ __all__ = [
     "centre_map",
     "class_contrast",
     "completeness",
+    "complexity",
     "deletion",
     "denoised",
     "edge_map",

@@ -53,6 +53,16 @@ def gini(map: Tensor) -> Tensor:
     return torch.where(total > 0, (values * weights).sum(1) / (count * total.clamp(min=_TINY)), 0)
 
 
+def complexity(map: Tensor) -> Tensor:
+    """Over how many pixels a map spreads its weight, in nats, [N]: the entropy of its absolute values as shares of
+    their sum, 0 where one pixel has everything, log(H·W) where all have the same. 0 for a map that is zero.
+    Bhatt et al. 2020, arXiv:2005.00631. Of .4 .3 .2 .1 it is 1.2799."""
+    sizes = plane(map).abs().flatten(1)
+    total = sizes.sum(1, keepdim=True)
+    found: Tensor = torch.special.entr(sizes / total.clamp(min=_TINY)).sum(1)
+    return found
+
+
 def histogram_entropy(map: Tensor, bins: int = BINS) -> Tensor:
     """How many different values a map has, in nats, [N]: the entropy of its histogram over equal bins between its
     least and largest value. 0 for a constant map. Hedström et al. 2024, arXiv:2401.06465, with 100 bins."""

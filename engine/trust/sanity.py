@@ -78,13 +78,19 @@ def infidelity(score: Score, x: Tensor, map: Tensor, changes: Tensor, at_once: i
 
 
 def max_sensitivity(
-    explain: Callable[[Tensor], Tensor], x: Tensor, radius: float = 0.02, draws: int = 10, seed: int = 0
+    explain: Callable[[Tensor], Tensor],
+    x: Tensor,
+    radius: float = 0.02,
+    draws: int = 10,
+    seed: int = 0,
+    changes: Tensor | None = None,
 ) -> Tensor:
     """How far a map moves at most when the image does by up to `radius` at each value, [N]: the largest
     |E(x + d) - E(x)| / |E(x)| over draws of d, uniform. Yeh et al. 2019, arXiv:1901.09392. NaN of a map that is
     zero. It cannot tell explanations from noise that is always the same: arXiv:2412.10942.
 
-    explain: images [N, C, H, W] -> maps [N, …]. radius: in the network's own units.
+    explain: images [N, C, H, W] -> maps [N, …]. radius: in the network's own units. changes: those to try in the
+    place of drawn ones, [K, C, H, W]. Of T1's gradient, with 1 added everywhere: 1.
     """
     check_images(x)
     if draws < 1 or not radius > 0:
@@ -92,8 +98,9 @@ def max_sensitivity(
     generator = torch.Generator().manual_seed(seed)
     before = explain(x).double().flatten(1)
     moved = torch.zeros(len(x), dtype=torch.float64, device=before.device)
-    for _ in range(draws):
+    for draw in range(draws if changes is None else len(changes)):
         step = (2 * torch.rand(x.shape, generator=generator, dtype=torch.float64) - 1) * radius
+        step = step if changes is None else changes[draw].expand_as(x)
         after = explain(x + step.to(x)).double().flatten(1)
         moved = torch.maximum(moved, (after - before).norm(dim=1))
     size = before.norm(dim=1)

@@ -1,5 +1,6 @@
 """Metrics beside Quantus, captum and grad-cam: equal where they are right, and their faults with numbers."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from engine.trust import (
+    average_drop,
+    complexity,
     deletion,
     energy,
     gini,
@@ -119,6 +122,47 @@ def test_infidelity_and_sensitivity_are_captums_own() -> None:
 
     theirs = metrics.sensitivity_max(explain, T1, perturb_func=moved, n_perturb_samples=1)
     assert theirs.tolist() == pytest.approx(max_sensitivity(explain, T1, draws=1).tolist())
+
+
+def test_complexity_is_quantus_own() -> None:
+    maps = DRAWN.normal(size=(4, 1, 8, 8)).astype(np.float32)
+    theirs = quantus("Complexity", maps, np.abs(maps), abs=True)
+    assert theirs == pytest.approx(complexity(torch.from_numpy(maps)).tolist(), abs=1e-5)
+    assert float(complexity(FOUR)) == pytest.approx(1.279854, abs=1e-6)
+
+
+def test_average_drop_is_torchcams_own_and_rewards_a_map_of_everything() -> None:
+    """Of a map that is one nearly everywhere nothing drops, whatever it is of."""
+    tool = pytest.importorskip("torchcam.metrics", reason="torchcam is not installed")
+    x = torch.rand(5, 1, 6, 6, generator=torch.Generator().manual_seed(2)) + 0.1
+    maps = torch.rand(5, 6, 6, generator=torch.Generator().manual_seed(3))
+    low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
+
+    class Extractor:
+        """Has the maps already."""
+
+        def __init__(self) -> None:
+            self.model = nn.Sequential(Total())
+
+        def __call__(self, *asked: Any, **more: Any) -> list[Tensor]:
+            return [(maps - low) / (high - low)]
+
+        def fuse_cams(self, cams: list[Tensor]) -> Tensor:
+            return cams[0]
+
+        def _hooks_off(self) -> Any:
+            return nullcontext()
+
+    metric = tool.ClassificationMetric(Extractor())
+    metric.update(x, 0)
+    drop, rose = average_drop(total, x, maps)
+    told = metric.summary()
+    assert told["avg_drop"] == pytest.approx(float(drop.mean()), rel=1e-5) and 0.2 < float(drop.mean()) < 0.8
+    assert told["conf_increase"] == pytest.approx(float(rose.mean()))
+    everything = torch.ones(5, 6, 6)
+    everything[:, 0, 0] = 0
+    assert float(average_drop(total, x, everything)[0].mean()) < 0.05
+    assert float(average_drop(total, torch.ones(1, 1, 2, 2), FOUR)[0]) == pytest.approx(0.5)
 
 
 @pytest.mark.filterwarnings("ignore:__array_wrap__ must accept:DeprecationWarning")

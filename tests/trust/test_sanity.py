@@ -80,3 +80,15 @@ def test_sensitivity_is_the_largest_move_of_its_size() -> None:
     assert bool(max_sensitivity(lambda images: torch.zeros(2, 3), x).isnan().all())
     with pytest.raises(ValueError, match="both are above 0"):
         max_sensitivity(explain, x, radius=0)
+
+
+def test_max_sensitivity_of_the_toy_networks_gradient_is_as_by_hand() -> None:
+    """One more everywhere wakes up as much of the network again as was awake."""
+
+    def gradient(x: Tensor) -> Tensor:
+        leaf = x.clone().requires_grad_()
+        return torch.autograd.grad(t1_score(leaf).sum(), leaf)[0]
+
+    assert float(max_sensitivity(gradient, T1, changes=torch.ones_like(T1))) == pytest.approx(1.0)
+    two = torch.stack([torch.zeros_like(T1[0]), torch.ones_like(T1[0])])
+    assert float(max_sensitivity(gradient, T1, changes=two)) == pytest.approx(1.0)
