@@ -70,6 +70,8 @@ def explain_on_ray(
         raise ValueError(MISSING) from None
     from ..files.artifact import load
 
+    if batch < 1 or threads < 1 or (actors is not None and actors < 1):
+        raise ValueError(f"batch is {batch}, actors {actors}, threads {threads}: each is at least 1")
     questions, explainer = questions or Questions(), load(file)
     Answering(explainer, questions)  # what the file has not is told before anything starts
     store = Store(out, asked_of(explainer, questions), told_of(explainer, source))
@@ -88,7 +90,7 @@ def explain_on_ray(
         try:
             cpus = int(ray.cluster_resources().get("CPU", 0))
             count = max(1, cpus // threads) if actors is None else actors
-            if count < 1 or count * threads > cpus:
+            if count * threads > cpus:
                 raise ValueError(f"{count} actors of {threads} threads take more than the {cpus} CPUs there are")
             began, finished, errors = time.monotonic(), state.done, 0
             rows: list[dict[str, Any]] = []

@@ -33,6 +33,11 @@ class Questions:
     threshold: float = THRESHOLD
     options: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for a threshold that is no share."""
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold is a share of a map's maximum, 0 to 1; got {self.threshold}")
+
     def as_dict(self) -> dict[str, Any]:
         """What makes a run another one."""
         return {
@@ -51,6 +56,12 @@ class Answering:
         wrong = [name for name in questions.trust if name in OF_MOSAICS]
         if wrong:
             raise ValueError(f"{wrong[0]} is asked of mosaics, not of a photo: `evaluate` makes them")
+        classes = list(explainer.module.output)
+        if len(classes) != 1 or (questions.target == "runner-up" and classes[0] < 2):
+            raise ValueError(
+                f"the network answers {classes} for a photo: rows are of one answer for each, as a classifier's, "
+                "and a runner-up takes two classes"
+            )
         self.explainer, self.questions = explainer, questions
         self.evaluation = Evaluation(
             explainer, questions.asked, questions.trust or ("gini",), seed, questions.options

@@ -59,6 +59,8 @@ def explain_folder(
     progress: called after each batch. At most two batches of photos are in memory, and PART rows.
     Raises ValueError for what is not there, or where the folder holds rows of something else.
     """
+    if batch < 1:
+        raise ValueError(f"batch is {batch}: at least one photo goes through the network at once")
     questions = questions or Questions()
     answering = Answering(explainer, questions)
     store = Store(out, asked_of(explainer, questions), told_of(explainer, source))

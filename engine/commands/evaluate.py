@@ -19,6 +19,8 @@ def run(options: argparse.Namespace) -> int:
     """Measure, print the table, and write it beside the rows that it is made of."""
     folder, out = Path(options.folder), Path(options.output)
     photos = photos_in(folder)
+    if options.limit is not None and options.limit < 1:
+        raise ValueError(f"--limit {options.limit}: at least one photo is measured")
     if options.limit:
         photos = photos[: options.limit]
     explainer = explainer_for(options)

@@ -44,6 +44,10 @@ def evaluate(
     from which on a photo may be in one. progress: called with the photos that are done and all.
     Raises ValueError where the folder holds an evaluation of something else.
     """
+    if mosaics < 0 or not items:
+        raise ValueError(
+            f"mosaics is {mosaics} and photos are {len(items)}: none is fewer than 0, of photos than 1"
+        )
     kept = _Kept(None if folder is None else Path(folder) / ROWS, _asked(evaluation, mosaics, sure))
     for number, item in enumerate(items):
         if item.name not in kept.rows:

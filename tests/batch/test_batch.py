@@ -192,6 +192,22 @@ def test_another_question_is_another_folder(explainer: Explainer, tmp_path: Path
         explain_folder(photos, tmp_path / "other", explainer)
 
 
+def test_what_fits_nothing_is_refused_before_the_first_photo(explainer: Explainer, tmp_path: Path) -> None:
+    photos = folder_of(tmp_path / "photos", 1)
+    with pytest.raises(ValueError, match="batch is 0"):
+        explain_folder(photos, tmp_path / "out", explainer, batch=0)
+    with pytest.raises(ValueError, match=r"0 to 1; got 20\.0"):
+        Questions(threshold=20.0)
+    with pytest.raises(ValueError, match="the file has no 'grad_cat'"):
+        explain_folder(photos, tmp_path / "out", explainer, Questions(("grad_cat",)))
+    dense = compile_model(
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1)).eval(), torch.rand(1, 3, 8, 8)
+    )
+    with pytest.raises(ValueError, match="rows are of one answer for each"):
+        explain_folder(photos, tmp_path / "out", dense)
+    assert not list(tmp_path.glob("out/part-*"))
+
+
 def test_two_processes_do_not_write_into_one_folder(explainer: Explainer, tmp_path: Path) -> None:
     photos, out = folder_of(tmp_path / "photos", 2), tmp_path / "out"
 
