@@ -57,6 +57,11 @@ edges (Sobel's filter).
 
 {meanings}
 
+## What it takes
+
+`python -m benchmarks.judging`: the metrics' forward passes go at .97 of the engine's own rate, one picture's panel
+takes 2.0 s, deletion and sparseness of 12 photos 1.9 s where Quantus takes 10.6 (two cores of an AMD EPYC).
+
 ## Before you publish a heatmap
 
 **Show** the class that the map is of and how sure the network is of it; the method and the layer by name; the same
