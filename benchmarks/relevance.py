@@ -90,6 +90,16 @@ the second column the class is asked for rather than the other three.
 
 {pointing}
 
+## What it takes
+
+`python -m benchmarks.relevance_rate`: `lrp_epsilon_plus` of one image in forward passes F of the same network, the
+fastest of six ways, on two cores of an AMD EPYC.
+
+| network | F | at the image | at every layer, of that | zennit | over zennit |
+| --- | --- | --- | --- | --- | --- |
+| VGG16 | 168 ms | 2.99 F | 1.10 | 6.55 F | 2.19 times |
+| ResNet-50 | 50 ms | 4.30 F | 1.16 | 12.06 F | 2.81 times |
+
 ## Beside zennit, captum and lxt
 
 Deviations are the largest difference relative to the largest value, float64, random weights. zennit is asked with
