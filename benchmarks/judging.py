@@ -1,6 +1,6 @@
 """What it takes to judge maps: the rate of the metrics' forward passes, one picture's panel, and Quantus beside.
 
-    python -m benchmarks.judging [--photos 20]
+    python -m benchmarks.judging [--photos 12]
 
 EfficientNet-Lite0, in one interleaved run. Quantus gets the same maps, the same network under torch without
 gradients, and the metrics of this table that it has for colours: sparseness, and pixel flipping, which takes the
@@ -26,7 +26,7 @@ from engine.trust import deletion, gini
 from engine.trust.one_picture import subject
 from engine.trust.report import examine
 
-STEPS, BATCH = 14, 16  # 14 divides 224 × 224
+STEPS, BATCH, PHOTOS = 14, 16, 12  # 14 divides 224 × 224
 
 
 class Plain(nn.Module):
@@ -52,14 +52,18 @@ def taken(call: Callable[[], object]) -> float:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.judging", description=__doc__)
-    parser.add_argument("--photos", type=int, default=20, metavar="N")
-    options = parser.parse_args(arguments)
+    parser.add_argument("--photos", type=int, default=PHOTOS, metavar="N")
+    print(table(parser.parse_args(arguments).photos))
+
+
+def table(count: int = PHOTOS) -> str:
+    """Measure, over so many photos; Markdown."""
     warnings.simplefilter("ignore")
     quantus: Any = importlib.import_module("quantus")
 
     explainer, network = open_model("efficientnet_lite0"), Plain(load_model("efficientnet_lite0").module).eval()
     known = [explainer.preprocess(torch.from_numpy(np.ascontiguousarray(photo))) for photo in photos()]
-    x = torch.cat([known[number % len(known)] for number in range(options.photos)])
+    x = torch.cat([known[number % len(known)] for number in range(count)])
     logits = explainer.forward(x)
     classes = logits.argmax(1)
     seed = torch.nn.functional.one_hot(classes, logits.shape[1]).to(logits)
@@ -98,13 +102,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         other.append(taken(theirs))
     each = median(forward)
     rate = 8 * (STEPS + 1) / BATCH * each / median(metric)
-    print("| what | bound | measured |\n| --- | --- | --- |")
-    print(f"| deletion of 8 images, share of the engine's own rate at batch {BATCH} | 0.9 | {rate:.2f} |")
-    print(f"| one picture's panel | {60 * each + 1:.1f} s | {median(panel):.1f} s |")
-    print(
+    lines = [
+        "| what | bound | measured |",
+        "| --- | --- | --- |",
+        f"| deletion of 8 images, share of the engine's own rate at batch {BATCH} | 0.9 | {rate:.2f} |",
+        f"| one picture's panel | {60 * each + 1:.1f} s | {median(panel):.1f} s |",
         f"| deletion and sparseness of {len(x)} photos, over Quantus | 2 times | "
-        f"{median(other) / median(mine):.1f} times: {median(mine):.1f} s and {median(other):.1f} s |"
-    )
+        f"{median(other) / median(mine):.1f} times: {median(mine):.1f} s and {median(other):.1f} s |",
+    ]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from engine import METHODS, Explainer, compile_model, load, load_model, load_photo
 from engine.models.loading import Model
+from engine.trust import grid_energy
 
 METHODS_ASKED = (
     "lrp_epsilon_plus",
@@ -67,15 +68,6 @@ def mosaic(images: Sequence[Tensor], size: Sequence[int]) -> Tensor:
     return torch.cat([torch.cat(small[:2], 3), torch.cat(small[2:], 3)], 2)
 
 
-def energy(map: Tensor, cell: int) -> float:
-    """The share of what is positive in a map, [C, S, S] or [S, S], that lies in one of the four cells."""
-    heat = map.sum(0).clamp(min=0) if map.ndim == 3 else map.clamp(min=0)
-    height, width = (side // 2 for side in heat.shape)
-    top, left = divmod(cell, 2)
-    inside = heat[top * height : (top + 1) * height, left * width : (left + 1) * width]
-    return float(inside.sum() / heat.sum().clamp_min(1e-30))
-
-
 def wide(model: Model, methods: Sequence[str]) -> Explainer:
     """The network as it takes mosaics of whole images, twice as wide and high."""
     height, width = model.geometry.crop
@@ -94,7 +86,7 @@ def play(
             seed = torch.zeros_like(explainer.one_hot(0))
             seed[0, [classes[other] for other in places]] = -1 / 3 if contrastive else 0.0
             seed[0, classes[place]] = 1.0
-            found.append(energy(explainer.explain(x, seed, method)[0], cell))
+            found.append(float(grid_energy(explainer.explain(x, seed, method), cell)))
     return found
 
 

@@ -15,6 +15,7 @@ import skimage.data
 import torch
 from PIL import Image
 
+from benchmarks import machine, relevance_rate
 from benchmarks.pointing import photos, play, sure_of, wide
 from benchmarks.process import ROOT
 from engine import METHODS, Explainer, compile_model, load_model
@@ -93,12 +94,9 @@ the second column the class is asked for rather than the other three.
 ## What it takes
 
 `python -m benchmarks.relevance_rate`: `lrp_epsilon_plus` of one image in forward passes F of the same network, the
-fastest of six ways, on two cores of an AMD EPYC.
+fastest of six ways, {machine}.
 
-| network | F | at the image | at every layer, of that | zennit | over zennit |
-| --- | --- | --- | --- | --- | --- |
-| VGG16 | 168 ms | 2.99 F | 1.10 | 6.55 F | 2.19 times |
-| ResNet-50 | 50 ms | 4.30 F | 1.16 | 12.06 F | 2.81 times |
+{rate}
 
 ## Beside zennit, captum and lxt
 
@@ -229,6 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     text = TEXT.format(
         beside="photo, " + ", ".join(METHODS[name].title for name in BESIDE),
         rules=rules(), arrived=arrived(explainer), pointing=pointing(explainer),
+        machine=machine.name(machine.facts()), rate=relevance_rate.table(),
         agreements=agreements(), faults=faults(),
     )  # fmt: skip
     page.write_text(text, encoding="utf-8")

@@ -19,21 +19,29 @@ from benchmarks.timing import once
 from engine import compile_model, load_model
 
 METHOD = "lrp_epsilon_plus"
+MODELS, ROUNDS = ("vgg16", "resnet50"), 12
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.relevance_rate", description=__doc__)
-    parser.add_argument("--models", nargs="+", default=["vgg16", "resnet50"], metavar="NAME")
-    parser.add_argument("--rounds", type=int, default=12, metavar="N")
+    parser.add_argument("--models", nargs="+", default=MODELS, metavar="NAME")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N")
     options = parser.parse_args(arguments)
+    print(table(options.models, options.rounds))
+
+
+def table(models: Sequence[str] = MODELS, rounds: int = ROUNDS) -> str:
+    """Measure; Markdown."""
     warnings.simplefilter("ignore")
-    print("| network | F | at the image | at every layer, of that | zennit | over zennit |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for name in options.models:
+    lines = [
+        "| network | F | at the image | at every layer, of that | zennit | over zennit |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name in models:
         calls = prepared(name)
         times: dict[str, list[float]] = {task: [] for task in calls}
-        for number in range(options.rounds + 2):
+        for number in range(rounds + 2):  # the first two warm up
             for task, call in calls.items():
                 taken = once(call)
                 if number > 1:
@@ -41,11 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         found = {task: median(own) for task, own in times.items()}
         forward = min(taken for task, taken in found.items() if task.startswith("F"))
         ours = found["ours"]
-        print(
+        lines.append(
             f"| {name} | {forward:.0f} ms | {ours / forward:.2f} F | {found['every layer'] / ours:.2f} | "
-            f"{found['zennit'] / forward:.2f} F | {found['zennit'] / ours:.2f} times |",
-            flush=True,
+            f"{found['zennit'] / forward:.2f} F | {found['zennit'] / ours:.2f} times |"
         )
+    return "\n".join(lines)
 
 
 def prepared(name: str) -> dict[str, Callable[[], object]]:

@@ -27,14 +27,14 @@ from benchmarks.process import ROOT, fresh
 from engine import build, explain_folder, load, load_model, load_photo, save
 from engine.batch.questions import Questions
 from engine.batch.report import write_report
-from engine.batch.store import Store, parts, rows_of
+from engine.batch.store import Store, parts, rows_of, told_there
 
 PAGE = ROOT / "docs" / "scale.md"
 BATCH, SIDE = 8, 640
 QUESTIONS = Questions(("grad_cam",))
 TEXT = """# From one photo to a data set
 
-Made by `python -m benchmarks.scale`.
+Made by `python -m benchmarks.scale --photos {count} --long {rows} --rounds {rounds}`.
 
 ```bash
 pip install "convlens[batch]"
@@ -194,29 +194,14 @@ def by_captum(folder: str) -> float:
 
 def report_seconds(out: str, folder: str, count: int) -> float:
     """How long a report of so many rows takes, which are those of `out` again and again."""
-    known = list(rows_of(out))
-    told = Store(out, asked := _asked(out), {}).asked
+    known, told = list(rows_of(out)), told_there(out)
     with tempfile.TemporaryDirectory() as place:
-        store = Store(Path(place) / "rows", told, _told(out))
-        assert told == asked
+        store = Store(Path(place) / "rows", told["asked"], told)
         for first in range(0, count, 1000):
-            again = [known[(first + number) % len(known)] for number in range(min(1000, count - first))]
-            store.add(again)
+            store.add([known[(first + number) % len(known)] for number in range(min(1000, count - first))])
         began = time.perf_counter()
         write_report(Path(place) / "rows", Path(place) / "report.html")
         return time.perf_counter() - began
-
-
-def _asked(out: str) -> dict[str, Any]:
-    from engine.batch.store import metadata
-
-    return dict((metadata(out) or {})["asked"])
-
-
-def _told(out: str) -> dict[str, Any]:
-    from engine.batch.store import metadata
-
-    return {name: value for name, value in (metadata(out) or {}).items() if name not in ("format", "asked")}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import judging, machine
 from benchmarks.pointing import photos
 from benchmarks.process import ROOT
 from engine import compile_model, load_model
@@ -59,8 +60,9 @@ edges (Sobel's filter).
 
 ## What it takes
 
-`python -m benchmarks.judging`: the metrics' forward passes go at .97 of the engine's own rate, one picture's panel
-takes 2.0 s, deletion and sparseness of 12 photos 1.9 s where Quantus takes 10.6 (two cores of an AMD EPYC).
+`python -m benchmarks.judging`, {machine}:
+
+{judging}
 
 ## Before you publish a heatmap
 
@@ -143,6 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         reading=READING.replace(" Red: the mean is no better than the best control's.", "").replace(
             "Below each mean is the interval", "After each mean stands half of the interval"
         ),
+        machine=machine.name(machine.facts()),
+        judging=judging.table(),
         meanings="\n".join(f"- *{column.title}*: {column.says}." for column in COLUMNS.values()),
     )
     options.output.write_text(text, encoding="utf-8")

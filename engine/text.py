@@ -1,7 +1,8 @@
-"""Words for the people who read errors."""
+"""Words for the people who read errors and pages."""
 
 import difflib
 from collections.abc import Iterable
+from html import escape
 
 # What people type, as they have it: a package that was installed brings a command, a checkout does not.
 COMMAND = "convlens" if __name__.startswith("convlens.") else "python -m engine"
@@ -12,3 +13,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
     known = list(known)
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known[:3] + known[-1:]
     return f"the nearest are {', '.join(close)}" if close else "there are none"
+
+
+def whole_page(title: str, style: str, body: str, script: str = "") -> str:
+    """An HTML page that asks nobody for anything. body: HTML, which is taken as it is."""
+    script = f"<script>{script}</script>" if script else ""
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{style}</style>{body}'
+        f"<p><small>Made by ConvLens.</small></p>{script}</html>\n"
+    )

@@ -1,45 +1,45 @@
 """Rows in the forms that other tools read: pictures, COCO's results, Label Studio's predictions, Zarr."""
 
 import json
-import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import cv2
 
+from ..errors import PhotoError
+from ..files.archive import publish, temporary_beside
 from ..pictures.boxes import draw_boxes
-from .reading import StoredMap, read_maps
-from .store import metadata, rows_of
+from .reading import read_maps
+from .store import rows_of, told_there
 
 
 def write_overlays(out: str | Path, folder: str | Path) -> int:
     """Every map on its photo, with its boxes, as JPEG under the photo's own name; how many. A photo that is not
-    there any more is left out."""
-    count = 0
+    there any more is left out; PhotoError where none is."""
+    count, gone = 0, None
     for one in read_maps(out):
-        name = one.method if one.layer is None else f"{one.method}@{one.layer}"
-        target = Path(folder) / name / Path(one.path.lstrip("/")).with_suffix(".jpg")
+        target = Path(folder) / one.question / Path(one.path.lstrip("/")).with_suffix(".jpg")
         if Path(folder).resolve() not in target.resolve().parents:
             raise ValueError(f"{one.path!r} leads out of {Path(folder).name}: overlays stay inside")
         try:
             drawn = draw_boxes(one.overlay(), one.boxes)
-        except ValueError:
+        except PhotoError as error:
+            gone = error
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         done, data = cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
         if done:
             target.write_bytes(data.tobytes())
             count += 1
+    if gone and not count:
+        raise gone
     return count
 
 
 def write_coco(out: str | Path, file: str | Path) -> int:
     """Boxes as COCO has them: images, categories, and annotations that have a score as results do; how many."""
-    told = metadata(out)
-    if told is None:
-        raise ValueError(f"there are no rows in {out}: `batch` writes them")
+    told = told_there(out)
     images, annotations = [], list[dict[str, Any]]()
     for number, row in enumerate(rows_of(out), 1):
         if row["error"] is not None:
@@ -95,7 +95,7 @@ def write_zarr(out: str | Path, folder: str | Path) -> int:
     group.attrs["paths"] = paths
     arrays: dict[str, Any] = {}
     for one in read_maps(out):
-        name = one.method if one.layer is None else f"{one.method}@{one.layer}"
+        name = one.question
         if name not in arrays:
             shape = (len(paths), *one.values.shape)
             arrays[name] = group.create_array(
@@ -120,14 +120,6 @@ def _rectangle(box: dict[str, float], label: str, height: int, width: int) -> di
 
 def _write(file: str | Path, content: Any) -> None:
     """Whole, or not at all."""
-    hidden = Path(file).with_name(f".{Path(file).name}.{os.getpid()}")
-    hidden.write_text(json.dumps(content), encoding="utf-8")
-    hidden.replace(file)
-
-
-def several(maps: Iterable[StoredMap]) -> dict[str, list[StoredMap]]:
-    """Maps by their photos."""
-    found: dict[str, list[StoredMap]] = {}
-    for one in maps:
-        found.setdefault(one.path, []).append(one)
-    return found
+    with temporary_beside(Path(file)) as part:
+        part.write_text(json.dumps(content), encoding="utf-8")
+        publish(part, Path(file))

@@ -10,14 +10,13 @@ Whoever reaches a Ray cluster's ports can run any code on it: keep them to a net
 
 import os
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from .questions import Answering, Questions, opened
-from .run import BATCH, PART, PAUSE, Progress, asked_of, told_of
-from .sources import Photo, photos_of
+from .run import BATCH, Progress, asked_of, keep, told_of, what_is_left
+from .sources import Photo
 from .store import Store
 
 IN_FLIGHT = 2  # batches that each actor has been given
@@ -76,12 +75,9 @@ def explain_on_ray(
     Answering(explainer, questions)  # what the file has not is told before anything starts
     store = Store(out, asked_of(explainer, questions), told_of(explainer, source))
     with store.writing():
-        photos = photos_of(source, explainer.labels)
-        known = store.done(retry_errors)
-        left = [photo for photo in photos if photo.path not in known]
-        state = Progress(len(photos) - len(left), len(photos), 0, 0.0)
+        photos, left = what_is_left(store, source, explainer, retry_errors)
         if not left:
-            return state
+            return keep(store, photos, left, [], progress)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_worker_niceness", "0")  # 15 otherwise, and the machine's other work goes first
         own = not ray.is_initialized()
@@ -92,28 +88,11 @@ def explain_on_ray(
             count = max(1, cpus // threads) if actors is None else actors
             if count * threads > cpus:
                 raise ValueError(f"{count} actors of {threads} threads take more than the {cpus} CPUs there are")
-            began, finished, errors = time.monotonic(), state.done, 0
-            rows: list[dict[str, Any]] = []
-            written = began
-            try:
-                for found in _answers(ray, Path(file).read_bytes(), questions, left, batch, count, threads):
-                    rows += found
-                    errors += sum(row["error"] is not None for row in found)
-                    finished += len(found)
-                    now = time.monotonic()
-                    rate = (finished - len(photos) + len(left)) / max(1e-9, now - began)
-                    state = Progress(finished, len(photos), errors, rate)
-                    if progress:
-                        progress(state)
-                    if len(rows) >= PART or now - written > PAUSE:
-                        kept, rows, written = rows, [], now
-                        store.add(kept)
-            finally:
-                store.add(rows)
+            answers = _answers(ray, Path(file).read_bytes(), questions, left, batch, count, threads)
+            return keep(store, photos, left, answers, progress)
         finally:
             if own:
                 ray.shutdown()
-    return state
 
 
 def _answers(

@@ -1,7 +1,9 @@
 """What is asked of each photo, and the rows that its answers become."""
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import PhotoError
+from ..methods import Place
 from ..pictures.boxes import THRESHOLD, boxes_on_photo
+from ..pictures.folder import class_of
 from ..pictures.photo import load_photo
+from ..run.attribution import Attribution
 from ..run.explainer import Explainer
+from ..torchscript.resizing import bilinear_matrix
 from ..trust.evaluation import OF_MOSAICS, Evaluation, named
 from ..trust.one_picture import flat
 from .sources import Photo
@@ -63,9 +69,7 @@ class Answering:
                 "and a runner-up takes two classes"
             )
         self.explainer, self.questions = explainer, questions
-        self.evaluation = Evaluation(
-            explainer, questions.asked, questions.trust or ("gini",), seed, questions.options
-        )
+        self.evaluation = Evaluation(explainer, questions.asked, questions.trust, seed, questions.options)
         self.chosen = None if questions.target in CLASSES else explainer.class_index(questions.target)
         self._told = {layer["name"]: layer for layer in explainer.manifest["layers"]}
 
@@ -78,7 +82,8 @@ class Answering:
             x = torch.cat([self.explainer.preprocess(torch.from_numpy(one)) for one in pixels])
             sizes = [(one.shape[0], one.shape[1]) for one in pixels]
             labels = [self._label(photos[number][0]) for number in whole]
-            answered = dict(zip(whole, self._answers(x, sizes, labels), strict=True))
+            paths = [photos[number][0].path for number in whole]
+            answered = dict(zip(whole, self._answers(x, sizes, labels, paths), strict=True))
         return [self._row(photo, found, answered.get(n)) for n, (photo, found) in enumerate(photos)]
 
     def _row(self, photo: Photo, pixels: NDArray[np.uint8] | str, answer: dict[str, Any] | None) -> dict[str, Any]:
@@ -94,17 +99,12 @@ class Answering:
         return row | (answer or {"top": [], "maps": [], "trust": []})
 
     def _label(self, photo: Photo) -> int | None:
-        if photo.label is None:
-            return None
-        try:
-            return self.explainer.class_index(photo.label)
-        except ValueError:
-            return None
+        return None if photo.label is None else class_of(photo.label, self.explainer.labels)
 
     def _answers(
-        self, x: Tensor, sizes: Sequence[tuple[int, int]], labels: Sequence[int | None]
+        self, x: Tensor, sizes: Sequence[tuple[int, int]], labels: Sequence[int | None], paths: Sequence[str]
     ) -> list[dict[str, Any]]:
-        """Of images [N, C, S, S] of photos of such sizes."""
+        """Of images [N, C, S, S] of photos of such sizes, labels and paths."""
         explainer, rows = self.explainer, list[dict[str, Any]]()
         asked = list(self.questions.asked)
         simple = self.questions.target != "runner-up"
@@ -117,9 +117,13 @@ class Answering:
             if simple and method not in explainer.module.path_of and method not in explainer.module.alone:
                 logits, maps[name] = explainer.answer(x, targets, method, layer)
             else:
-                logits = explainer.forward(x) if logits is None else logits
-                answer = self._asked(x, logits, targets, method, layer)
-                maps[name], told[name] = answer["values"], answer
+                # Of the top class each image settles its own; any other is a seed, which takes the logits first.
+                seed = None
+                if not simple or max(targets) >= 0:
+                    seed = self._seed(explainer.forward(x) if logits is None else logits, targets)
+                options = self.questions.options.get(method)
+                answer = explainer.ask(x, None, method, layer, seed=seed, options=options)
+                logits, maps[name], told[name] = answer.logits, answer.values, _measured(answer, explainer.layers)
         assert logits is not None
         chances = explainer.probabilities(logits)
         scores = (logits if chances is None else chances).double().cpu()
@@ -137,7 +141,9 @@ class Answering:
                         self._map(name, maps[name][number], told.get(name, {}), number, own, second, size)
                         for name in asked
                     ],
-                    "trust": self._trust(x[number : number + 1], own, number) if self.questions.trust else [],
+                    "trust": self._trust(x[number : number + 1], own, paths[number])
+                    if self.questions.trust
+                    else [],
                 }
             )
         return rows
@@ -147,26 +153,15 @@ class Answering:
             return [self.chosen] * len(labels)
         return list(labels) if self.questions.target == "label" else [None] * len(labels)
 
-    def _asked(
-        self, x: Tensor, logits: Tensor, targets: Sequence[int], method: str, layer: int | str
-    ) -> dict[str, Tensor]:
-        """Values, and what arrived or is missing, of a method that takes passes of its own or of a contrast: each
-        image by a seed of its own."""
+    def _seed(self, logits: Tensor, targets: Sequence[int]) -> Tensor:
+        """What each image is asked: its class, -1 for its top one, and rather than which."""
         order = logits.argsort(dim=1, descending=True, stable=True)
         seed = torch.zeros_like(logits)
         for number, target in enumerate(targets):
             seed[number, order[number, 0] if target < 0 else target] = 1
             if self.questions.target == "runner-up":
                 seed[number, order[number, 1]] = -1
-        options = self.questions.options.get(method)
-        answer = self.explainer.ask(x, None, method, layer, seed=seed, options=options)
-        found = {"values": answer.values}
-        if answer.arrived is not None:
-            place = 1 + self.explainer.layers.index(answer.layers[0]) if answer.layers else 0
-            found["arrived"] = answer.arrived[:, place]
-        if answer.completeness is not None:
-            found["missing"] = answer.completeness
-        return found
+        return seed
 
     def _map(
         self,
@@ -181,7 +176,11 @@ class Answering:
         """One map as it is kept: at its layer's own size, or half as precise at the image's."""
         method, layer = named(asked)
         labels, one = self.explainer.labels, flat(values[None], method)[0].cpu()
-        place = "" if self.explainer._place(method).at_image and layer == -1 else self._layer(method, layer)
+        place = (
+            ""
+            if Place(self.explainer.module.at_of[method]).at_image and layer == -1
+            else self._layer(method, layer)
+        )
         kept = one.half().float() if not place else at_own_size(one, self._shape(place))
         told_of = self._told.get(place, {})
         window = self.explainer.geometry.window(*size)
@@ -209,14 +208,25 @@ class Answering:
         shape = self.explainer.module.shapes[self.explainer.layers.index(layer)]
         return int(shape[1]), int(shape[2])
 
-    def _trust(self, x: Tensor, target: int, number: int) -> list[dict[str, Any]]:
-        """The numbers that were asked for, of each map and of each control."""
-        values = self.evaluation.of_photo(x, target, number)
+    def _trust(self, x: Tensor, target: int, path: str) -> list[dict[str, Any]]:
+        """The numbers that were asked for, of each map and of each control. A photo's random map is its path's,
+        whatever is answered together with it."""
+        values = self.evaluation.of_photo(x, target, zlib.crc32(path.encode()))
         return [
             {"map": who, "column": column, "value": value}
             for who, own in values.items()
             for column, value in own.items()
         ]
+
+
+def _measured(answer: Attribution, layers: Sequence[str]) -> dict[str, Tensor]:
+    """What arrived at the layer that was asked, and what is missing, [N], where the method tells."""
+    found = {}
+    if answer.arrived is not None:
+        found["arrived"] = answer.arrived[:, 1 + layers.index(answer.layers[0]) if answer.layers else 0]
+    if answer.completeness is not None:
+        found["missing"] = answer.completeness
+    return found
 
 
 def at_own_size(map: Tensor, size: tuple[int, int]) -> Tensor:
@@ -229,16 +239,12 @@ def at_own_size(map: Tensor, size: tuple[int, int]) -> Tensor:
     return found
 
 
-_inverses: dict[tuple[int, int], Tensor] = {}
-
-
+@cache
 def _smaller(length: int, full: int) -> Tensor:
     """The pseudoinverse of how `length` values become `full` ones bilinearly, float64 [length, full]."""
-    if (length, full) not in _inverses:
-        each = torch.eye(length, dtype=torch.float64)[None, None]
-        larger = torch.nn.functional.interpolate(each, (full, length), mode="bilinear", align_corners=False)[0, 0]
-        _inverses[length, full] = torch.linalg.pinv(larger)
-    return _inverses[length, full]
+    like = torch.empty(1, 1, length, 1, dtype=torch.float64)
+    found: Tensor = torch.linalg.pinv(bilinear_matrix(like, 2, full))
+    return found
 
 
 def opened(photo: Photo) -> NDArray[np.uint8] | str:

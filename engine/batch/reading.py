@@ -1,6 +1,6 @@
 """What a run wrote, given back as maps and as pictures."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..errors import PhotoError
 from ..pictures.boxes import Box
 from ..pictures.figures import Look, picture
 from ..pictures.geometry import Geometry
 from ..pictures.photo import load_photo
 from ..pictures.render import Picture
-from .store import metadata, rows_of
+from .sources import Photo, photos_of
+from .store import rows_of, told_there
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +38,12 @@ class StoredMap:
     arrived: float | None
     missing: float | None
     geometry: Geometry = field(repr=False)
-    source: Path = field(repr=False)
+    read: Callable[[], bytes] | None = field(repr=False)
+
+    @property
+    def question(self) -> str:
+        """What was asked, as it was asked: "hires_cam@blocks.4.2"."""
+        return self.method if self.layer is None else f"{self.method}@{self.layer}"
 
     @property
     def at_input(self) -> NDArray[np.float32]:
@@ -50,8 +57,15 @@ class StoredMap:
 
     def overlay(self, photo: NDArray[np.uint8] | None = None, look: Look | None = None) -> Picture:
         """The map on its photo, uint8 [H, W, 3]; without one given, it is read from where the run found it.
-        Raises PhotoError where it is not there any more."""
-        photo = load_photo(self.source / self.path) if photo is None else photo
+        Raises PhotoError where it is not there any more, or can't be read."""
+        if photo is None:
+            try:
+                if self.read is None:
+                    raise FileNotFoundError
+                photo = load_photo(self.read())
+            except OSError:
+                gone = "The photo “{name}” is not where the run found it. Give its pixels."
+                raise PhotoError(gone, name=self.path) from None
         window = self.geometry.window(*photo.shape[:2])
         signed = bool((self.values < 0).any())
         return picture(photo, window, self.at_input, look or Look(), self.layer is None, signed)
@@ -63,20 +77,25 @@ def read_maps(out: str | Path, asked: str | None = None) -> Iterator[StoredMap]:
     asked: one of the questions, as it was asked; None for all. Raises ValueError where there are no rows, or
     nothing of the kind was asked.
     """
-    told = metadata(out)
-    if told is None:
-        raise ValueError(f"there are no rows in {out}: `batch` writes them")
+    told = told_there(out)
     if asked is not None and asked not in told["asked"]["asked"]:
         raise ValueError(f"{asked!r} was not asked there: {', '.join(told['asked']['asked'])}")
-    geometry, source = Geometry.from_dict(told["geometry"]), Path(told["source"])
-    source = source if source.is_dir() else source.parent
+    geometry, photos = Geometry.from_dict(told["geometry"]), _photos(told)
     for row in rows_of(out):
         for map in row["maps"] or []:
             if asked is None or map["asked"] == asked:
-                yield _stored(row, map, geometry, source)
+                yield _stored(row, map, geometry, photos.get(row["path"]))
 
 
-def _stored(row: dict[str, Any], map: dict[str, Any], geometry: Geometry, source: Path) -> StoredMap:
+def _photos(told: dict[str, Any]) -> dict[str, Photo]:
+    """The photos of the source by their paths; none where it is not there any more."""
+    try:
+        return {photo.path: photo for photo in photos_of(told["source"])}
+    except (ValueError, OSError):
+        return {}
+
+
+def _stored(row: dict[str, Any], map: dict[str, Any], geometry: Geometry, photo: Photo | None) -> StoredMap:
     about = map["label"] if map["rather_than"] is None else f"{map['label']} rather than {map['rather_than']}"
     boxes = [
         Box(box["left"], box["top"], box["right"], box["bottom"], box["score"], label=about)
@@ -86,5 +105,5 @@ def _stored(row: dict[str, Any], map: dict[str, Any], geometry: Geometry, source
         row["path"], map["method"], map["layer"], map["target"], about,
         np.asarray(map["values"], np.float32).reshape(map["rows"], map["columns"]), boxes,
         [(one["index"], one["label"], one["probability"]) for one in row["top"]], row["label"], map["arrived"],
-        map["missing"], geometry, source,
+        map["missing"], geometry, None if photo is None else photo.read,
     )  # fmt: skip

@@ -1,20 +1,19 @@
 """A data set's report, one HTML file: what the model looks at by class, and where that looks like a shortcut."""
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from ..errors import PhotoError
 from ..methods import METHODS
 from ..pictures.colours import colors_of
-from ..pictures.render import fit
+from ..pictures.render import data_url, fit
+from ..text import whole_page
 from .reading import StoredMap, read_maps
-from .store import metadata, rows_of
+from .store import rows_of, told_there
 from .strategies import BORDER, Strategy, prepared, strategies
 
 THUMBNAIL, EXAMPLES, SHEET = 150, 4, 8  # longest side in pixels; photos of a strategy, and of a sheet
@@ -68,9 +67,7 @@ def class_reports(out: str | Path, asked: str | None = None) -> list[ClassReport
 
     asked: one of the questions, as it was asked; the first unless given. Raises ValueError where there are none.
     """
-    told = metadata(out)
-    if told is None:
-        raise ValueError(f"there are no rows in {out}: `batch` writes them")
+    told = told_there(out)
     question = asked or told["asked"]["asked"][0]
     by_class: dict[int, list[StoredMap]] = {}
     for one in read_maps(out, question):
@@ -87,7 +84,7 @@ def class_reports(out: str | Path, asked: str | None = None) -> list[ClassReport
 def write_report(out: str | Path, file: str | Path, asked: str | None = None) -> list[ClassReport]:
     """Write the report of a folder of rows; what was found, by class."""
     found = class_reports(out, asked)
-    told = metadata(out) or {}
+    told = told_there(out)
     broken = [row for row in rows_of(out, ["path", "error"]) if row["error"] is not None]
     head = f"What {told['model']['title']} looks at"
     first = found[0].maps[0] if found else None
@@ -104,12 +101,7 @@ def write_report(out: str | Path, file: str | Path, asked: str | None = None) ->
     if broken:
         lines = "".join(f"<li>{escape(row['path'])}: {escape(row['error'])}</li>" for row in broken[:200])
         body += f"<h2>Photos that could not be read</h2><ul>{lines}</ul>"
-    page = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(head)}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style>{body}'
-        f"<p><small>Made by ConvLens.</small></p><script>{SORT}</script></html>\n"
-    )
-    Path(file).write_text(page, encoding="utf-8")
+    Path(file).write_text(whole_page(head, STYLE, body, SORT), encoding="utf-8")
     return found
 
 
@@ -180,7 +172,7 @@ def _where(strategy: Strategy) -> str:
 def _mean(strategy: Strategy) -> str:
     most = max(float(strategy.mean.max()), 1e-12)
     drawn = colors_of("viridis")[np.round(255 * strategy.mean / most).astype(np.uint8)]
-    return f'<figure class="mean"><img alt="mean map" src="{_source(np.asarray(drawn, np.uint8), ".png")}">' + (
+    return f'<figure class="mean"><img alt="mean map" src="{data_url(np.asarray(drawn, np.uint8))}">' + (
         "<figcaption>mean map</figcaption></figure>"
     )
 
@@ -191,17 +183,13 @@ def _photo(map: StoredMap) -> str:
     told = f"<figcaption>{escape(map.path)}<br>{escape(top)}</figcaption>"
     try:
         drawn = fit(map.overlay(), THUMBNAIL)
-    except (PhotoError, OSError):
+    except PhotoError:
         return f"<figure>{told}</figure>"
-    link = (map.source / map.path).resolve().as_uri()
-    image = f'<img alt="{escape(map.path)}" loading="lazy" src="{_source(drawn, ".jpg")}">'
-    return f'<figure><a href="{escape(link)}">{image}</a>{told}</figure>'
-
-
-def _source(picture: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]", kind: str) -> str:
-    _, data = cv2.imencode(kind, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    mime = "png" if kind == ".png" else "jpeg"
-    return f"data:image/{mime};base64,{base64.b64encode(data.tobytes()).decode()}"
+    image = f'<img alt="{escape(map.path)}" loading="lazy" src="{data_url(drawn, "jpeg")}">'
+    owner = getattr(map.read, "__self__", None)  # a file's own method: in a tar or a data set no photo has a link
+    if isinstance(owner, Path):
+        image = f'<a href="{escape(owner.resolve().as_uri())}">{image}</a>'
+    return f"<figure>{image}{told}</figure>"
 
 
 def _top(map: StoredMap) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,29 +65,43 @@ def explain_folder(
     answering = Answering(explainer, questions)
     store = Store(out, asked_of(explainer, questions), told_of(explainer, source))
     with store.writing():
-        photos = photos_of(source, explainer.labels)
-        known = store.done(retry_errors)
-        left = [photo for photo in photos if photo.path not in known]
-        began, finished, errors = time.monotonic(), len(photos) - len(left), 0
-        state = Progress(finished, len(photos), 0, 0.0)
-        rows: list[dict[str, Any]] = []
-        written = began
-        try:
-            for group in _batches(left, batch):
-                found = answering.rows(group)
-                rows += found
-                errors += sum(row["error"] is not None for row in found)
-                finished += len(found)
-                now = time.monotonic()
-                rate = (finished - len(photos) + len(left)) / max(1e-9, now - began)
-                state = Progress(finished, len(photos), errors, rate)
-                if progress:
-                    progress(state)
-                if len(rows) >= PART or now - written > PAUSE:
-                    kept, rows, written = rows, [], now
-                    store.add(kept)
-        finally:
-            store.add(rows)  # what is known is kept, whatever ended the loop
+        photos, left = what_is_left(store, source, explainer, retry_errors)
+        return keep(store, photos, left, map(answering.rows, _batches(left, batch)), progress)
+
+
+def what_is_left(
+    store: Store, source: str | Path, explainer: Explainer, retry_errors: bool
+) -> tuple[int, list[Photo]]:
+    """How many photos a source has, and those that have no row yet."""
+    photos = photos_of(source, explainer.labels)
+    known = store.done(retry_errors)
+    return len(photos), [photo for photo in photos if photo.path not in known]
+
+
+def keep(
+    store: Store,
+    total: int,
+    left: Sequence[Photo],
+    answers: Iterable[list[dict[str, Any]]],
+    progress: Callable[[Progress], object] | None,
+) -> Progress:
+    """Keep the rows of the photos that are left of so many, a part after the other, and tell of it."""
+    began = written = time.monotonic()
+    state = Progress(total - len(left), total, 0, 0.0)
+    rows: list[dict[str, Any]] = []
+    try:
+        for found in answers:
+            rows += found
+            now, done = time.monotonic(), state.done + len(found)
+            errors = state.errors + sum(row["error"] is not None for row in found)
+            state = Progress(done, total, errors, (done - total + len(left)) / max(1e-9, now - began))
+            if progress:
+                progress(state)
+            if len(rows) >= PART or now - written > PAUSE:
+                kept, rows, written = rows, [], now
+                store.add(kept)
+    finally:
+        store.add(rows)  # what is known is kept, whatever ended the loop
     return state
 
 
@@ -115,7 +129,7 @@ def told_of(explainer: Explainer, source: str | Path) -> dict[str, Any]:
         "geometry": manifest["geometry"],
         "convlens": manifest.get("convlens"),
         "torch": manifest["torch"],
-        "source": str(source),
+        "source": str(Path(source).resolve()),
         "classes": list(explainer.labels),
     }
 

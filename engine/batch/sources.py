@@ -1,7 +1,6 @@
 """What a data set may be: a folder, a list, a tar of WebDataset, or a Hugging Face data set that was saved."""
 
 import csv
-import io
 import json
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..pictures.folder import classes_of, photos_in, suffixes
+from .store import parquet
 
 PATHS = ("path", "file", "file_name", "image")  # what the column of photos may be called
 LABELS = ("label", "class", "target")
@@ -51,9 +51,7 @@ def photos_of(source: str | Path, labels: Sequence[str] = ()) -> list[Photo]:
         with given.open(newline="", encoding="utf-8-sig") as file:
             found = _listed(given, csv.DictReader(file))
     elif given.suffix == ".parquet":
-        from pyarrow import parquet
-
-        found = _listed(given, parquet.read_table(given).to_pylist())
+        found = _listed(given, parquet().read_table(given).to_pylist())
     elif given.suffix == ".tar":
         found = _archived(given)
     else:
@@ -84,17 +82,16 @@ def _archived(file: Path) -> list[Photo]:
     classes: dict[str, int | str] = {}
     with tarfile.open(file) as archive:
         for member in archive:
-            stem, _, suffix = PurePosixPath(member.name).name.partition(".")
-            key = str(PurePosixPath(member.name).with_name(stem))
             if not member.isfile():
                 continue
+            suffix = PurePosixPath(member.name).name.partition(".")[2]
             if f".{suffix.lower()}" in suffixes():
                 photos[member.name] = member
             elif suffix in ("cls", "json"):
                 content = archive.extractfile(member)
                 label = _beside(content.read() if content else b"", suffix)
                 if label is not None:
-                    classes[key] = label
+                    classes[_key(member.name)] = label
     return [
         Photo(name, partial(_part, file, member.offset_data, member.size), classes.get(_key(name)))
         for name, member in photos.items()
@@ -152,4 +149,4 @@ def _of_split(datasets: Any, name: str, split: Any, folder: Path) -> Iterator[Ph
 def _encoded(split: Any, column: str, number: int) -> bytes:
     image = split[number][column]
     content: bytes = image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
-    return io.BytesIO(content).getvalue()
+    return content

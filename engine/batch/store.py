@@ -8,7 +8,6 @@ is done; whatever else was computed is computed again.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,10 +15,20 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ArtifactError
+from ..files.archive import clear_abandoned, publish, temporary_beside
 
 KEY = b"convlens"
 FORMAT = 1
 ROOM = 64 << 20  # bytes that stay free on the disk
+
+
+def parquet() -> Any:
+    """pyarrow's Parquet. Raises ValueError where it is not installed."""
+    try:
+        from pyarrow import parquet as found
+    except ModuleNotFoundError:
+        raise ValueError('rows are Parquet: pip install "convlens[batch]"') from None
+    return found
 
 
 def schema() -> Any:
@@ -59,8 +68,7 @@ class Store:
         self.folder, self.asked = Path(folder), dict(asked)
         self.told = dict(told or {})
         self.folder.mkdir(parents=True, exist_ok=True)
-        for left in self.folder.glob(".part-*"):
-            left.unlink()
+        clear_abandoned(self.folder)
         before = metadata(self.folder)
         if before is not None and before["asked"] != json.loads(json.dumps(self.asked)):
             differ = [name for name, value in before["asked"].items() if self.asked.get(name) != value]
@@ -83,14 +91,15 @@ class Store:
 
     def done(self, again: bool = False) -> set[str]:
         """The paths that have a row. again: those of which it is an error lose it, to be tried again."""
-        from pyarrow import compute, parquet
+        table_of = parquet().read_table
+        from pyarrow import compute
 
         found = set[str]()
         for part in parts(self.folder):
-            table = parquet.read_table(part, columns=["path", "error"])
+            table = table_of(part, columns=["path", "error"])
             failed = compute.is_valid(table["error"])
             if again and compute.any(failed).as_py():
-                table = parquet.read_table(part)
+                table = table_of(part)
                 table = table.filter(compute.invert(compute.is_valid(table["error"])))
                 self._write(table, part)
             found.update(table["path"].to_pylist())
@@ -114,21 +123,11 @@ class Store:
 
     def _write(self, table: Any, path: Path) -> None:
         """A part under its name only once it is whole on the disk."""
-        from pyarrow import parquet
-
         told = {"format": FORMAT, "asked": self.asked, **self.told}
         table = table.replace_schema_metadata({KEY: json.dumps(told).encode()})
-        hidden = path.with_name(f".{path.name}")
-        with hidden.open("wb") as file:
-            parquet.write_table(table, file, compression="zstd")
-            file.flush()
-            os.fsync(file.fileno())
-        hidden.replace(path)
-        place = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(place)
-        finally:
-            os.close(place)
+        with temporary_beside(path) as part:
+            parquet().write_table(table, part, compression="zstd")
+            publish(part, path)
 
 
 def parts(folder: str | Path) -> list[Path]:
@@ -138,10 +137,8 @@ def parts(folder: str | Path) -> list[Path]:
 
 def metadata(folder: str | Path) -> dict[str, Any] | None:
     """What the rows of a folder are of; None where there are none. Raises ValueError for rows of someone else."""
-    from pyarrow import parquet
-
     for part in parts(folder):
-        told = parquet.read_schema(part).metadata or {}
+        told = parquet().read_schema(part).metadata or {}
         if KEY not in told:
             raise ValueError(f"{part} was not written by ConvLens: choose another folder")
         found: dict[str, Any] = json.loads(told[KEY])
@@ -149,12 +146,16 @@ def metadata(folder: str | Path) -> dict[str, Any] | None:
     return None
 
 
+def told_there(folder: str | Path) -> dict[str, Any]:
+    """What the rows of a folder are of. Raises ValueError where there are none."""
+    found = metadata(folder)
+    if found is None:
+        raise ValueError(f"there are no rows in {folder}: `batch` writes them")
+    return found
+
+
 def rows_of(folder: str | Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
     """All rows, a part at a time. Raises ValueError where there are none."""
-    from pyarrow import parquet
-
-    found = parts(folder)
-    if not found:
-        raise ValueError(f"there are no rows in {folder}: `batch` writes them")
-    for part in found:
-        yield from parquet.read_table(part, columns=list(columns) if columns else None).to_pylist()
+    told_there(folder)
+    for part in parts(folder):
+        yield from parquet().read_table(part, columns=list(columns) if columns else None).to_pylist()

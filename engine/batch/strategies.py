@@ -74,8 +74,11 @@ def groups(maps: Maps, seed: int = 0) -> NDArray[np.int64]:
     count = len(maps)
     if count < FEWEST:
         return np.zeros(count, np.int64)
-    from sklearn.cluster import SpectralClustering
-    from sklearn.neighbors import NearestNeighbors, kneighbors_graph
+    try:
+        from sklearn.cluster import SpectralClustering
+        from sklearn.neighbors import NearestNeighbors, kneighbors_graph
+    except ModuleNotFoundError:
+        raise ValueError('groups are found by scikit-learn: pip install "convlens[batch]"') from None
 
     flat = maps.reshape(count, -1).astype(np.float64)
     chosen = np.arange(count)

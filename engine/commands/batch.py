@@ -10,6 +10,7 @@ from ..batch.exports import write_coco, write_label_studio, write_overlays, writ
 from ..batch.on_ray import explain_on_ray
 from ..batch.questions import Questions
 from ..batch.run import Progress, explain_folder
+from ..batch.store import parquet
 from ..files.artifact import save
 from ..run.explainer import Explainer
 from .evaluate import explainer_for, options_of
@@ -17,10 +18,7 @@ from .evaluate import explainer_for, options_of
 
 def run(options: argparse.Namespace) -> int:
     """Write the rows, and what was asked for besides."""
-    try:
-        import pyarrow  # noqa: F401 - what is missing is told before a model is compiled
-    except ModuleNotFoundError:
-        raise ValueError('batch writes Parquet: pip install "convlens[batch]"') from None
+    parquet()  # what is missing is told before a model is compiled
     asked = tuple((options.methods or "hires_cam").split(","))
     trust = tuple(options.trust.split(",")) if options.trust else ()
     questions = Questions(asked, options.target, trust, options.threshold, options_of(options.option))

@@ -12,7 +12,7 @@ from ..run.explainer import Explainer
 from ..trust.evaluate import Item, evaluate
 from ..trust.evaluation import COLUMNS, Evaluation, named
 from .own import own_of
-from .photos import explainer_of, told_progress
+from .photos import explainer_of, numbers_of, told_progress
 
 
 def run(options: argparse.Namespace) -> int:
@@ -55,15 +55,11 @@ def explainer_for(options: argparse.Namespace) -> Explainer:
 
 
 def options_of(given: list[str]) -> dict[str, dict[str, float]]:
-    """integrated_gradients.steps=32 and its like. Raises ValueError for anything else."""
+    """integrated_gradients.steps=32 and its like, by method. Raises ValueError for anything else."""
     found: dict[str, dict[str, float]] = {}
-    for text in given:
-        name, _, value = text.partition("=")
+    for name, value in numbers_of(given).items():
         method, _, option = name.partition(".")
-        try:
-            found.setdefault(method, {})[option] = float(value)
-        except ValueError:
-            raise ValueError(f"--option {text}: it is METHOD.NAME=NUMBER") from None
+        found.setdefault(method, {})[option] = value
     return found
 
 

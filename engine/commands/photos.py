@@ -42,7 +42,7 @@ def explain(options: argparse.Namespace) -> int:
     layer = -1 if options.layer == "last" else options.layer
     answer = explainer.ask(
         x, options.target, options.method, layer, contrast=options.contrast, smooth=options.smooth,
-        baseline=options.baseline, options=_options(options.option), progress=told_progress(),
+        baseline=options.baseline, options=numbers_of(options.option), progress=told_progress(),
     )  # fmt: skip
     title = f"{answer.title}: {answer.asked[0]}"
     values = answer.values[0].float().cpu().numpy()
@@ -98,7 +98,7 @@ def write_picture(output: str, result: Picture) -> None:
     Path(output).write_bytes(data.tobytes())
 
 
-def _options(given: list[str]) -> dict[str, float]:
+def numbers_of(given: list[str]) -> dict[str, float]:
     """steps=32 and its like. Raises ValueError for anything else."""
     found = {}
     for text in given:

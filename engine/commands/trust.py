@@ -1,7 +1,6 @@
 """How far a map can be believed, as one HTML file."""
 
 import argparse
-import base64
 from html import escape
 from pathlib import Path
 
@@ -11,7 +10,8 @@ from torch import Tensor
 from ..methods import METHODS
 from ..pictures.figures import Look, picture
 from ..pictures.photo import load_photo
-from ..pictures.render import Picture, fit, png
+from ..pictures.render import Picture, data_url, fit
+from ..text import whole_page
 from ..trust import one_picture
 from ..trust.one_picture import Subject, Verdict
 from ..trust.plots import AXES, CAUTION, LINES, TITLES, curves_svg
@@ -80,21 +80,15 @@ def page(head: str, told: str, verdicts: list[Verdict], body: str) -> str:
     """The page, whole by itself."""
     kinds = {True: "good", False: "bad", None: "plain"}
     lines = "".join(f'<li class="{kinds[verdict.good]}">{escape(str(verdict))}</li>' for verdict in verdicts)
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(head)}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style>'
-        f"<h1>{escape(head)}: can it be believed?</h1><p>{escape(told)}</p>"
-        f'<ul class="verdicts">{lines}</ul>{body}'
-        "<p><small>Made by ConvLens.</small></p></html>\n"
-    )
+    top = f"<h1>{escape(head)}: can it be believed?</h1><p>{escape(told)}</p>"
+    return whole_page(head, STYLE, f'{top}<ul class="verdicts">{lines}</ul>{body}')
 
 
 def _tiles(title: str, pictures: list[tuple[Picture, str]]) -> str:
     drawn = ""
     for one, told in pictures:
-        source = base64.b64encode(png(one)).decode()
         drawn += (
-            f'<figure><img alt="{escape(told)}" src="data:image/png;base64,{source}">'
+            f'<figure><img alt="{escape(told)}" src="{data_url(one)}">'
             f"<figcaption>{escape(told)}</figcaption></figure>"
         )
     return (f"<h2>{escape(title)}</h2>" if title else "") + f'<div class="tiles">{drawn}</div>'

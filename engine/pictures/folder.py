@@ -7,13 +7,16 @@ from pathlib import Path
 
 from PIL import Image
 
+from .photo import FORMATS
+
 OTHERS = (".dcm", ".heic", ".heif")  # which packages of their own read
 
 
 @cache
 def suffixes() -> frozenset[str]:
     """How the names of photos end, in small letters."""
-    return frozenset({*Image.registered_extensions(), *OTHERS} - {".pdf", ".eps", ".ps", ".mpg", ".mpeg"})
+    known = Image.registered_extensions().items()
+    return frozenset({*(suffix for suffix, kind in known if kind in FORMATS), *OTHERS})
 
 
 def photos_in(folder: str | Path) -> list[Path]:
@@ -37,6 +40,15 @@ def photos_in(folder: str | Path) -> list[Path]:
     return found
 
 
+def class_of(told: int | str, labels: Sequence[str]) -> int | None:
+    """The class that a data set calls so: by its number, or by its whole name, in any letters and with `_` for a
+    space. None where there is none: what a name begins with is no class here, as "cat" is no catamaran."""
+    if isinstance(told, int) or told.isdecimal():
+        return int(told) if 0 <= int(told) < len(labels) else None
+    wanted = {told.lower(), told.lower().replace("_", " ")}
+    return next((number for number, label in enumerate(labels) if label.lower() in wanted), None)
+
+
 def classes_of(photos: Sequence[Path], folder: Path, labels: Sequence[str]) -> list[int | None]:
     """The class of each photo, where the folders in `folder` are classes: each a class's whole name (`_` for a
     space, in any letters) or its number, or as many folders as there are classes, which count by name then, as
@@ -46,11 +58,8 @@ def classes_of(photos: Sequence[Path], folder: Path, labels: Sequence[str]) -> l
     names = sorted({top for top in tops if top is not None})
     if not names or None in tops:
         return [None] * len(photos)
-    numbers = {label.lower(): number for number, label in reversed([*enumerate(labels)])}
-    known = {name: numbers.get(name.lower(), numbers.get(name.lower().replace("_", " "))) for name in names}
-    if all(name.isdecimal() and int(name) < len(labels) for name in names):
-        known = {name: int(name) for name in names}
-    elif None in known.values():
+    known = {name: class_of(name, labels) for name in names}
+    if None in known.values():
         if len(names) != len(labels):
             return [None] * len(photos)
         known = {name: number for number, name in enumerate(names)}

@@ -22,7 +22,7 @@ from .tiff import read_tiff
 __all__ = ["MAX_PIXELS", "load_photo"]
 
 # Pillow's other readers are left out: some run programs (EPS), some know no signature (TGA).
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM")
 
 
 def load_photo(
@@ -66,7 +66,7 @@ def _read(file: IO[bytes], page: int | None, bands: Sequence[int] | None) -> NDA
     except UnidentifiedImageError as error:
         raise refusal(head) or PhotoError(
             "This is not a photo that can be read, or it is damaged. Use one of {kinds}.",
-            kinds=", ".join(_FORMATS),
+            kinds=", ".join(FORMATS),
         ) from error
     except Exception as error:  # Decoders raise anything from EOFError to SyntaxError on hostile bytes.
         raise PhotoError("The photo is damaged or incomplete. Save it again and retry.") from error
@@ -85,7 +85,7 @@ def _decode(file: IO[bytes], head: bytes, page: int | None, bands: Sequence[int]
         if photo is not None:
             return photo
     file.seek(0)
-    with open_heif(file) if is_heif(head) else Image.open(file, formats=_FORMATS) as image:
+    with open_heif(file) if is_heif(head) else Image.open(file, formats=FORMATS) as image:
         _check(image)
         if page is not None:
             image.seek(page_index(page, getattr(image, "n_frames", 1)))

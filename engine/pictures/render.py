@@ -1,5 +1,6 @@
 """From attributions to pictures: colour, blend, contact sheets. Every picture is uint8 RGB [H, W, 3]."""
 
+import base64
 import math
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -204,6 +205,12 @@ def write(
 def text_width(text: str, size: int, weight: int) -> int:
     """How many pixels wide a line is that `write` writes."""
     return int(cv2.getTextSize((0, 0), text, (0, 0), cv2.FontFace("sans"), size, weight)[2])
+
+
+def data_url(picture: Picture, kind: Literal["png", "jpeg"] = "png") -> str:
+    """A picture as an address that holds it, for pages that are whole by themselves."""
+    content = cv2.imencode(f".{kind}", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def png(picture: Picture) -> bytes:

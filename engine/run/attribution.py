@@ -1,6 +1,5 @@
 """An answer that says what it is: values, layers, what was asked, and how far they make up the score."""
 
-import base64
 import html
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,11 +130,9 @@ class Attribution:
         lines = "<br>".join(html.escape(line) for line in self.told())
         if self.photo is None and self.values.ndim - (len(self.layers) > 1) == 3:
             return f"<p>{lines}<br>give <code>picture(photo)</code> the photo to draw it on</p>"
-        from ..pictures.render import png
+        from ..pictures.render import data_url
 
-        drawn = png(self.picture())
-        source = f"data:image/png;base64,{base64.b64encode(drawn).decode()}"
-        picture = f'<img alt="{html.escape(self.told()[0])}" src="{source}">'
+        picture = f'<img alt="{html.escape(self.told()[0])}" src="{data_url(self.picture())}">'
         return f"<figure>{picture}<figcaption>{lines}</figcaption></figure>"
 
 

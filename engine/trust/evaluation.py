@@ -16,7 +16,6 @@ from .agreement import gini, histogram_entropy, spearman
 from .controls import CONTROLS
 from .curves import STEPS, deletion, insertion
 from .filling import road
-from .maps import Score
 from .one_picture import Subject, flat, likeness, subject
 from .pointing import grid_energy, grid_hit, grid_mosaics
 
@@ -122,7 +121,7 @@ class Evaluation:
         values: Values = {who: {} for who in maps}
         stacked = torch.stack([*maps.values()])
         every = x.expand(len(maps), *x.shape[1:])
-        score = self._score(target)
+        score = subjects[self.asked[0]].score
         of_all: dict[str, Callable[[], Tensor]] = {
             "deletion": lambda: deletion(score, every, stacked, steps=STEPS).auc,
             "insertion": lambda: insertion(score, every, stacked, steps=STEPS).auc,
@@ -190,14 +189,6 @@ class Evaluation:
     def _subject(self, x: Tensor, target: int, asked: str) -> Subject:
         method, layer = named(asked)
         return subject(self.explainer, x, target, method, layer, options=self.options.get(method))
-
-    def _score(self, target: int) -> Score:
-        def score(images: Tensor) -> Tensor:
-            logits = self.explainer.forward(images)
-            chances = self.explainer.probabilities(logits)
-            return (logits if chances is None else chances)[:, target]
-
-        return score
 
     def _of_subject(self, asked: Subject, wanted: Sequence[str]) -> dict[str, float]:
         """What takes further maps of the same method, or was told with its own."""

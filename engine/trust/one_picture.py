@@ -126,6 +126,12 @@ class Subject:
         ranked = self.probabilities.argsort(descending=True, stable=True).tolist()
         return [index for index in ranked if index not in (self.target, self.contrast)]
 
+    def score(self, images: Tensor) -> Tensor:
+        """The probability of the class, or its logit, of images [M, C, S, S]: [M]."""
+        logits = self.explainer.forward(images)
+        chances = self.explainer.probabilities(logits)
+        return (logits if chances is None else chances)[:, self.target]
+
     def label(self, index: int) -> str:
         """What a class is called."""
         return self.explainer.labels[index]
@@ -214,15 +220,9 @@ def check_weights(asked: Subject, redrawn: Explainer) -> tuple[Tensor, list[Verd
 def check_curves(asked: Subject, steps: int = STEPS) -> tuple[dict[str, dict[str, Curve]], list[Verdict]]:
     """Deletion (to the mean colour) and insertion (from a blur) of the map and of the controls: "deletion" or
     "insertion" -> "map" or the name of a control -> curve."""
-
-    def score(images: Tensor) -> Tensor:
-        logits = asked.explainer.forward(images)
-        chances = asked.explainer.probabilities(logits)
-        return (logits if chances is None else chances)[:, asked.target]
-
     curves, verdicts = dict[str, dict[str, Curve]](), list[Verdict]()
     for name, metric, sign in (("deletion", deletion, -1), ("insertion", insertion, 1)):
-        walk = partial(metric, score, asked.x, steps=steps)
+        walk = partial(metric, asked.score, asked.x, steps=steps)
         curves[name] = beside_controls(walk, asked.x, asked.map[None])
         areas = {who: float(curve.auc) for who, curve in curves[name].items()}
         others = [float(walk(random_map(asked.x, draw)).auc) for draw in range(1, DRAWS)]

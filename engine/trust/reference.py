@@ -51,6 +51,9 @@ AT_ACTIVATIONS: dict[str, Callable[[Tensor, Tensor, Tensor, str], Tensor]] = {
     "guided": _guided,
 }
 
+# Policies that act on other calls too: (kind, name, function, arguments, those by name) -> the call's value.
+AT_CALLS: dict[str, Callable[..., Any]] = {"deep_lift": differing}
+
 
 def reference(module: torch.jit.ScriptModule, x: Tensor, seed: Tensor, policy: str) -> tuple[Tensor, Tensor]:
     """Logits, and the cotangent at the image under `policy`, by autograd through the file's forward pass."""
@@ -75,9 +78,9 @@ def _gated(policy: str) -> Callable[..., Any]:
 
     Raises ValueError for a policy whose formula is not stated here: none is judged by another's.
     """
-    every = {f"aten::{op.__name__}": kind for op, kind in KINDS.items()}
-    if policy == "deep_lift":
-        return lambda name, function, args, kwargs: differing(every.get(name, ""), name, function, args, kwargs)
+    if policy in AT_CALLS:
+        every, formula = {f"aten::{op.__name__}": kind for op, kind in KINDS.items()}, AT_CALLS[policy]
+        return lambda name, function, args, kwargs: formula(every.get(name, ""), name, function, args, kwargs)
     if policy != "gradient" and policy not in AT_ACTIVATIONS:
         raise ValueError(f"the certificate has no formula for the policy {policy!r}; state it in AT_ACTIVATIONS")
     kinds = {f"aten::{op.__name__}": KINDS[op] for op in ops_of(*ACTIVATIONS)} if policy != "gradient" else {}

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ..methods import METHODS
+from ..text import whole_page
 from .controls import CONTROLS
 from .evaluation import COLUMNS, OF_MOSAICS, Values, named
 from .one_picture import SAME, UNLEARNT
@@ -128,14 +129,12 @@ class Table:
         meanings = "".join(
             f"<dt>{escape(COLUMNS[name].title)}</dt><dd>{escape(COLUMNS[name].says)}</dd>" for name in columns
         )
-        return (
-            f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(head)}</title>'
-            f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style><h1>{escape(head)}</h1>'
-            f"{told}<ul>{says}</ul>"
+        body = (
+            f"<h1>{escape(head)}</h1>{told}<ul>{says}</ul>"
             f'<div class="wide"><table><thead><tr><th></th>{heads}</tr></thead>{bodies}</table></div>'
             f"<p>{escape(READING)}</p><h2>What the columns ask</h2><dl>{meanings}</dl>"
-            "<p><small>Made by ConvLens.</small></p></html>\n"
         )
+        return whole_page(head, STYLE, body)
 
 
 def title(who: str) -> str:

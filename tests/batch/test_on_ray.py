@@ -20,8 +20,8 @@ MISSING = 'Ray is an extra: pip install "convlens[ray]"'
 ASKED = "Questions(('hires_cam', 'lrp_epsilon_plus'))"
 RUN = """
 import sys; sys.path.insert(0, sys.argv[1])
-import engine.batch.on_ray as on_ray; from engine.batch.questions import Questions
-on_ray.PART = 8
+import engine.batch.on_ray as on_ray, engine.batch.run as run; from engine.batch.questions import Questions
+run.PART = 8
 tell = lambda state: print(state.done, flush=True)
 on_ray.explain_on_ray(*sys.argv[2:5], ASKED, batch=4, progress=tell, actors=2)
 """.replace("ASKED", ASKED)

@@ -1,7 +1,6 @@
 """The report finds a shortcut that it was not told of, and calls nothing one that is none."""
 
 import re
-import time
 from pathlib import Path
 
 import cv2
@@ -120,12 +119,11 @@ def test_the_same_place_is_measured() -> None:
     assert eigengap(joined) == 3
 
 
-def test_ten_thousand_rows_take_a_while_and_no_more(explainer_of_ten: Explainer, tmp_path: Path) -> None:
-    """Rows without photos: names stand in the place of thumbnails."""
+def test_rows_whose_photos_are_gone_are_told_by_name(untrained: Explainer, tmp_path: Path) -> None:
     from engine.batch.questions import Questions
     from engine.batch.run import asked_of, told_of
 
-    store = Store(tmp_path, asked_of(explainer_of_ten, Questions()), told_of(explainer_of_ten, tmp_path / "gone"))
+    store = Store(tmp_path, asked_of(untrained, Questions()), told_of(untrained, tmp_path / "gone"))
     maps = blobs([(0.3, 0.3), (0.6, 0.6)], 400, 0.1)
     rows = [
         {
@@ -143,14 +141,13 @@ def test_ten_thousand_rows_take_a_while_and_no_more(explainer_of_ten: Explainer,
         for number in range(1200)
     ]  # fmt: skip
     store.add(rows)
-    began = time.process_time()
     found = write_report(tmp_path, tmp_path / "report.html")
-    assert sum(len(one.maps) for one in found) == 1200 and time.process_time() > began
+    assert sum(len(one.maps) for one in found) == 1200
     assert "0.png" in (tmp_path / "report.html").read_text()
 
 
 @pytest.fixture(scope="module")
-def explainer_of_ten() -> Explainer:
+def untrained() -> Explainer:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
     return compile_model(network.eval(), torch.zeros(1, 3, SIZE, SIZE), "all", ["hires_cam"], LABELS)

@@ -141,6 +141,7 @@ def test_a_method_of_layers_is_judged_under_its_own_gate(monkeypatch: pytest.Mon
     assert found.manifest["certificate"]["methods"]["guided_products"] < 1e-12
     gates = {name for name, policy in policies.POLICIES.items() if not policy.alone and not policy.told}
     assert gates == {"gradient", *reference.AT_ACTIVATIONS}
+    assert {name for name, policy in policies.POLICIES.items() if policy.told} == {*reference.AT_CALLS}
 
 
 def test_what_is_no_number_is_told_apart() -> None:
