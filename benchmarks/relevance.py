@@ -39,9 +39,8 @@ PAGE = ROOT / "docs" / "relevance.md"
 SIDE = 300  # longest side of a picture, in pixels
 SHOWN = ("chelsea", "coffee", "camera")
 BESIDE = ("guided_backprop", "lrp_epsilon", "lrp_epsilon_plus", "lrp_epsilon_gamma_box")
-CONVOLUTIONAL = [
-    row.name for row in RELEVANCE if "rollout" not in row.name and row.name not in ("attn_lrp", "cp_lrp")
-]
+OF_TRANSFORMERS = ("attn_lrp", "cp_lrp", "libragrad")
+CONVOLUTIONAL = [row.name for row in RELEVANCE if not row.name.endswith(("rollout", *OF_TRANSFORMERS))]
 TEXT = """# Relevance
 
 Made by `python -m benchmarks.relevance`.

@@ -15,6 +15,7 @@ NOISY = r"\frac{\partial y}{\partial x}(x + \sigma\, \epsilon_k)"
 LINE = r"(x - x') \cdot \frac{\partial y}{\partial x}\left(x' + t\,(x - x')\right)"
 SHARE = r"R_i = \sum_j \frac{%s}{%s}\, R_j"
 EPSILON = SHARE % (r"a_i w_{ij}", r"z_j \pm \varepsilon")
+VALUES = EPSILON + r", \quad R_V = V \cdot \left(A^T \frac{R}{A V}\right)"
 PLUS = SHARE % (r"(a_i w_{ij})^+", r"\sum_k (a_k w_{kj})^+")
 GAMMA = SHARE % (r"a_i (w_{ij} + \gamma w_{ij}^+)", r"\sum_k a_k (w_{kj} + \gamma w_{kj}^+)")
 ALPHA_BETA = (
@@ -54,7 +55,8 @@ FORMULAS = {
     "lrp_epsilon_alpha2_beta1": ALPHA_BETA,
     "lrp_epsilon_alpha2_beta1_flat": rf"{ALPHA_BETA}, \quad {FLAT}",
     "attn_lrp": EPSILON + r", \quad R_A = \frac{1}{2}\, A \cdot \left(\frac{R}{A V} V^T\right)",
-    "cp_lrp": EPSILON + r", \quad R_V = V \cdot \left(A^T \frac{R}{A V}\right)",
+    "cp_lrp": VALUES,
+    "libragrad": VALUES + r", \quad R_a = R_b = \frac{1}{2}\, R_{ab}",
     "attention_rollout": ROLLOUT % r"\frac{1}{2} \left( I + \mathrm{mean}_h\, A_b \right)",
     "gradient_rollout": ROLLOUT % (
         r"\left( I + \mathrm{mean}_h \max\left(0, A_b \cdot \frac{\partial y}{\partial A_b}\right) \right)"

@@ -10,6 +10,7 @@ KOHLBRENNER = "Kohlbrenner et al. 2020, arXiv:1910.09840"
 ZHANG = "Zhang et al. 2016, arXiv:1608.00507"
 ACHTIBAT = "Achtibat et al. 2024, arXiv:2402.05602"
 ALI = "Ali et al. 2022, arXiv:2202.07304"
+MEHRI = "Mehri et al. 2025, arXiv:2411.16760"
 ABNAR = "Abnar and Zuidema 2020, arXiv:2005.00928"
 CHEFER = "Chefer et al. 2021, arXiv:2103.15679"
 ROWS = (
@@ -46,6 +47,11 @@ ROWS = (
     (
         "cp_lrp", "CP-LRP", ALI,
         "The score of a transformer, handed back through the values alone, with attention as it was.",
+    ),
+    (
+        "libragrad", "LibraGrad", MEHRI,
+        "The image times its gradient, with attention and deviations held constant, activations by their slope "
+        "from zero, and products halved.",
     ),
     (
         "attention_rollout", "Attention rollout", ABNAR,

@@ -106,6 +106,7 @@ COMPOSITES = (
     composite("lrp_epsilon_alpha2_beta1_flat", _over(AlphaBeta(2, 1), Epsilon()), first=Flat()),
     composite("attn_lrp", _over(Epsilon(), Epsilon()) | {kinds.PRODUCT: half_each}),
     composite("cp_lrp", _over(Epsilon(), Epsilon()) | CONSTANT_ATTENTION),
+    composite("libragrad", _over(Epsilon(), Epsilon()) | CONSTANT_ATTENTION | {kinds.PRODUCT: half_each}),
     replace(composite("attention_rollout", OF_TOKENS, last=HEAD), follows=ATTENDING),
     replace(
         composite("gradient_rollout", BY_GRADIENT, last=HEAD),
