@@ -10,6 +10,7 @@ import cv2
 from ..errors import PhotoError
 from ..files.archive import publish, temporary_beside
 from ..pictures.boxes import draw_boxes
+from .places import on_this_machine
 from .reading import read_maps
 from .store import rows_of, told_there
 
@@ -17,11 +18,11 @@ from .store import rows_of, told_there
 def write_overlays(out: str | Path, folder: str | Path) -> int:
     """Every map on its photo, with its boxes, as JPEG under the photo's own name; how many. A photo that is not
     there any more is left out; PhotoError where none is."""
-    count, gone = 0, None
+    count, gone, folder = 0, None, on_this_machine(folder, "overlays")
     for one in read_maps(out):
-        target = Path(folder) / one.question / Path(one.path.lstrip("/")).with_suffix(".jpg")
-        if Path(folder).resolve() not in target.resolve().parents:
-            raise ValueError(f"{one.path!r} leads out of {Path(folder).name}: overlays stay inside")
+        target = folder / one.question / Path(one.path.lstrip("/")).with_suffix(".jpg")
+        if folder.resolve() not in target.resolve().parents:
+            raise ValueError(f"{one.path!r} leads out of {folder.name}: overlays stay inside")
         try:
             drawn = draw_boxes(one.overlay(), one.boxes)
         except PhotoError as error:
@@ -91,7 +92,7 @@ def write_zarr(out: str | Path, folder: str | Path) -> int:
 
     paths = [row["path"] for row in rows_of(out, ["path"])]
     place = {path: number for number, path in enumerate(paths)}
-    group = zarr.open_group(str(folder), mode="w")
+    group = zarr.open_group(str(on_this_machine(folder, "arrays")), mode="w")
     group.attrs["paths"] = paths
     arrays: dict[str, Any] = {}
     for one in read_maps(out):
@@ -120,6 +121,7 @@ def _rectangle(box: dict[str, float], label: str, height: int, width: int) -> di
 
 def _write(file: str | Path, content: Any) -> None:
     """Whole, or not at all."""
-    with temporary_beside(Path(file)) as part:
+    path = on_this_machine(file, "boxes")
+    with temporary_beside(path) as part:
         part.write_text(json.dumps(content), encoding="utf-8")
-        publish(part, Path(file))
+        publish(part, path)

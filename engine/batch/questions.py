@@ -249,12 +249,27 @@ def _smaller(length: int, full: int) -> Tensor:
 
 def opened(photo: Photo) -> NDArray[np.uint8] | str:
     """A photo's pixels, or why it can't be read, in a sentence."""
+    return decoded(content_of(photo))
+
+
+def content_of(photo: Photo) -> bytes | str:
+    """A photo's bytes, or why its file can't be opened, in a sentence."""
     try:
-        return load_photo(photo.read())
-    except PhotoError as error:
-        return str(error)
+        return photo.read()
     except OSError as error:
         return f"The file can't be opened: {error.strerror or type(error).__name__}."
+    except Exception as error:  # of whatever package reads that address
+        return f"The file can't be opened: {type(error).__name__}."
+
+
+def decoded(content: bytes | str) -> NDArray[np.uint8] | str:
+    """The pixels uint8 [H, W, 3] of a photo's bytes, or why they are none; what was said before stays so."""
+    if isinstance(content, str):
+        return content
+    try:
+        return load_photo(content)
+    except PhotoError as error:
+        return str(error)
 
 
 def _told(label: Any) -> str | None:

@@ -12,6 +12,7 @@ from ..methods import METHODS
 from ..pictures.colours import colors_of
 from ..pictures.render import data_url, fit
 from ..text import whole_page
+from .places import on_this_machine
 from .reading import StoredMap, read_maps
 from .store import rows_of, told_there
 from .strategies import BORDER, Strategy, prepared, strategies
@@ -83,6 +84,7 @@ def class_reports(out: str | Path, asked: str | None = None) -> list[ClassReport
 
 def write_report(out: str | Path, file: str | Path, asked: str | None = None) -> list[ClassReport]:
     """Write the report of a folder of rows; what was found, by class."""
+    path = on_this_machine(file, "reports")
     found = class_reports(out, asked)
     told = told_there(out)
     broken = [row for row in rows_of(out, ["path", "error"]) if row["error"] is not None]
@@ -101,7 +103,7 @@ def write_report(out: str | Path, file: str | Path, asked: str | None = None) ->
     if broken:
         lines = "".join(f"<li>{escape(row['path'])}: {escape(row['error'])}</li>" for row in broken[:200])
         body += f"<h2>Photos that could not be read</h2><ul>{lines}</ul>"
-    Path(file).write_text(whole_page(head, STYLE, body, SORT), encoding="utf-8")
+    path.write_text(whole_page(head, STYLE, body, SORT), encoding="utf-8")
     return found
 
 

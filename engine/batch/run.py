@@ -14,11 +14,12 @@ import torch
 from numpy.typing import NDArray
 
 from ..run.explainer import Explainer
-from .questions import Answering, Questions, opened
+from .places import is_address
+from .questions import Answering, Questions, content_of, decoded
 from .sources import Photo, photos_of
 from .store import Store
 
-BATCH, READERS = 8, 2
+BATCH, READERS = 8, 8
 PART, PAUSE = 256, 30.0  # rows, or seconds, after which a part is written
 
 
@@ -53,7 +54,8 @@ def explain_folder(
 ) -> Progress:
     """Explain every photo of a source once, into rows of Parquet in a folder; `read_maps` gives them back.
 
-    source: a folder, a list or an archive, see `photos_of`. out: a folder of its own. questions: see `Questions`.
+    source: a folder, a list or an archive, see `photos_of`. out: a folder of its own. Both may be addresses, as
+    s3://bucket/photos. questions: see `Questions`.
     Stopped at any moment, by whatever, the same call goes on where it was. A photo that can't be read is a row
     with the reason; with retry_errors those are tried again. batch: photos that go through the network together.
     progress: called after each batch. At most two batches of photos are in memory, and PART rows.
@@ -129,22 +131,31 @@ def told_of(explainer: Explainer, source: str | Path) -> dict[str, Any]:
         "geometry": manifest["geometry"],
         "convlens": manifest.get("convlens"),
         "torch": manifest["torch"],
-        "source": str(Path(source).resolve()),
+        "source": str(source) if is_address(source) else str(Path(source).resolve()),
         "classes": list(explainer.labels),
     }
 
 
 def _batches(photos: Sequence[Photo], size: int) -> Iterator[list[tuple[Photo, NDArray[np.uint8] | str]]]:
-    """The photos in their order, so many at once, with their pixels; the next ones are read meanwhile."""
-    with ThreadPoolExecutor(READERS) as readers:
+    """The photos in their order, so many at once, with their pixels.
 
-        def begun(first: int) -> list[tuple[Photo, Future[Any]]]:
-            return [(photo, readers.submit(opened, photo)) for photo in photos[first : first + size]]
+    Files are read ahead while the network answers, which takes no core from it; decoding would, so that all cores
+    decode between two batches:
+
+        read    2 2 2 2   3 3 3 3
+        decode  1 1       2 2
+        answer      1 1       2 2
+    """
+    with ThreadPoolExecutor(READERS) as readers, ThreadPoolExecutor(torch.get_num_threads()) as decoders:
+
+        def begun(first: int) -> list[tuple[Photo, Future[bytes | str]]]:
+            return [(photo, readers.submit(content_of, photo)) for photo in photos[first : first + size]]
 
         ahead = begun(0)
         for first in range(0, len(photos), size):
             now, ahead = ahead, begun(first + size)
-            yield [(photo, future.result()) for photo, future in now]
+            pixels = decoders.map(decoded, [content.result() for _, content in now])
+            yield [(photo, one) for (photo, _), one in zip(now, pixels, strict=True)]
 
 
 def _clock(seconds: float) -> str:

@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..pictures.folder import classes_of, photos_in, suffixes
-from .store import parquet
+from ..pictures.folder import classes_of, suffixes
+from .places import Place, is_address, photos_below, place_of
+from .store import table_of
 
 PATHS = ("path", "file", "file_name", "image")  # what the column of photos may be called
 LABELS = ("label", "class", "target")
@@ -32,14 +33,15 @@ def photos_of(source: str | Path, labels: Sequence[str] = ()) -> list[Photo]:
     source: a folder, whose own folders are classes where all of them are called so (see `pictures.folder`); a
     `.csv` or `.parquet` with a column `path`, relative to where it lies, and maybe one of classes; a `.tar` of
     WebDataset, `NAME.jpg` beside `NAME.cls` or `NAME.json`; or a folder that `datasets` saved, with a column of
-    images. labels: the network's, by which folders are told to be classes.
+    images. Any of them may lie at an address, see `places`.
+    labels: the network's, by which folders are told to be classes.
     Raises ValueError for what is none of these, or holds no photo.
     """
-    given = Path(source)
+    given = place_of(source)
     if (given / "state.json").is_file() or (given / "dataset_dict.json").is_file():
         found = _saved(given)
     elif given.is_dir():
-        paths = photos_in(given)
+        paths = photos_below(given)
         classes = classes_of(paths, given, labels)
         found = [
             Photo(path.relative_to(given).as_posix(), path.read_bytes, own)
@@ -51,7 +53,7 @@ def photos_of(source: str | Path, labels: Sequence[str] = ()) -> list[Photo]:
         with given.open(newline="", encoding="utf-8-sig") as file:
             found = _listed(given, csv.DictReader(file))
     elif given.suffix == ".parquet":
-        found = _listed(given, parquet().read_table(given).to_pylist())
+        found = _listed(given, table_of(given).to_pylist())
     elif given.suffix == ".tar":
         found = _archived(given)
     else:
@@ -62,7 +64,7 @@ def photos_of(source: str | Path, labels: Sequence[str] = ()) -> list[Photo]:
     return sorted(once.values(), key=lambda photo: photo.path)
 
 
-def _listed(file: Path, rows: Iterable[Mapping[str, Any]]) -> list[Photo]:
+def _listed(file: Place, rows: Iterable[Mapping[str, Any]]) -> list[Photo]:
     found = []
     for row in rows:
         column = next((name for name in PATHS if name in row), None)
@@ -71,16 +73,17 @@ def _listed(file: Path, rows: Iterable[Mapping[str, Any]]) -> list[Photo]:
         if not row[column]:
             continue
         label = next((row[name] for name in LABELS if row.get(name) not in (None, "")), None)
-        found.append(Photo(str(row[column]), (file.parent / str(row[column])).read_bytes, label))
+        told = str(row[column])
+        found.append(Photo(told, (place_of(told) if is_address(told) else file.parent / told).read_bytes, label))
     return found
 
 
-def _archived(file: Path) -> list[Photo]:
+def _archived(file: Place) -> list[Photo]:
     """The photos of a tar, each with what stands beside it under the same name. Its table of contents is read
     once, and each photo from its place in the file."""
     photos: dict[str, tarfile.TarInfo] = {}
     classes: dict[str, int | str] = {}
-    with tarfile.open(file) as archive:
+    with file.open("rb") as opened, tarfile.open(fileobj=opened) as archive:
         for member in archive:
             if not member.isfile():
                 continue
@@ -114,13 +117,14 @@ def _beside(content: bytes, suffix: str) -> int | str | None:
     return next((told[name] for name in LABELS if name in told), None) if isinstance(told, dict) else None
 
 
-def _part(file: Path, start: int, length: int) -> bytes:
+def _part(file: Place, start: int, length: int) -> bytes:
     with file.open("rb") as opened:
         opened.seek(start)
-        return opened.read(length)
+        content: bytes = opened.read(length)
+        return content
 
 
-def _saved(folder: Path) -> list[Photo]:
+def _saved(folder: Place) -> list[Photo]:
     """Of a data set that `datasets` saved, the column of images; of several splits each under its name."""
     try:
         import datasets
@@ -131,7 +135,7 @@ def _saved(folder: Path) -> list[Photo]:
     return [photo for name, split in splits.items() for photo in _of_split(datasets, name, split, folder)]
 
 
-def _of_split(datasets: Any, name: str, split: Any, folder: Path) -> Iterator[Photo]:
+def _of_split(datasets: Any, name: str, split: Any, folder: Place) -> Iterator[Photo]:
     images = [column for column, kind in split.features.items() if isinstance(kind, datasets.Image)]
     if not images:
         raise ValueError(f"{folder.name} has the columns {', '.join(split.features)}, and none of images")
@@ -148,5 +152,5 @@ def _of_split(datasets: Any, name: str, split: Any, folder: Path) -> Iterator[Ph
 
 def _encoded(split: Any, column: str, number: int) -> bytes:
     image = split[number][column]
-    content: bytes = image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
+    content: bytes = image["bytes"] if image["bytes"] is not None else place_of(image["path"]).read_bytes()
     return content

@@ -5,17 +5,23 @@ is done; whatever else was computed is computed again.
 
     OUT/part-000000.parquet   rows, and in the metadata what was asked of which program
     OUT/.lock                 held by who writes
+
+OUT may be an address of an object store, where a file is there whole or not at all too. Nothing is locked there,
+so a part's name ends by chance: two processes at once would write photos twice, but no rows over another's.
 """
 
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from ..errors import ArtifactError
 from ..files.archive import clear_abandoned, publish, temporary_beside
+from .places import Place, place_of
 
 KEY = b"convlens"
 FORMAT = 1
@@ -57,7 +63,7 @@ def schema() -> Any:
 
 
 class Store:
-    """The rows in a folder. asked: what makes a run another one, as JSON knows it.
+    """The rows in a folder, or at an address. asked: what makes a run another one, as JSON knows it.
 
     Raises ValueError where the folder holds rows of something else, ArtifactError where another process writes.
     """
@@ -65,10 +71,11 @@ class Store:
     def __init__(
         self, folder: str | Path, asked: Mapping[str, Any], told: Mapping[str, Any] | None = None
     ) -> None:
-        self.folder, self.asked = Path(folder), dict(asked)
+        self.folder, self.asked = place_of(folder), dict(asked)
         self.told = dict(told or {})
         self.folder.mkdir(parents=True, exist_ok=True)
-        clear_abandoned(self.folder)
+        if self.local:
+            clear_abandoned(self.folder)
         before = metadata(self.folder)
         if before is not None and before["asked"] != json.loads(json.dumps(self.asked)):
             differ = [name for name, value in before["asked"].items() if self.asked.get(name) != value]
@@ -77,10 +84,19 @@ class Store:
                 "choose another folder for this one"
             )
 
+    @property
+    def local(self) -> bool:
+        """Does it lie on a disk of this machine?"""
+        return isinstance(self.folder, Path)
+
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """While this process writes, and no other may."""
+        """While this process writes, and no other may, where there are locks."""
         import fcntl
+
+        if not self.local:
+            yield
+            return
 
         with (self.folder / ".lock").open("w") as lock:
             try:
@@ -91,12 +107,11 @@ class Store:
 
     def done(self, again: bool = False) -> set[str]:
         """The paths that have a row. again: those of which it is an error lose it, to be tried again."""
-        table_of = parquet().read_table
         from pyarrow import compute
 
         found = set[str]()
         for part in parts(self.folder):
-            table = table_of(part, columns=["path", "error"])
+            table = table_of(part, ["path", "error"])
             failed = compute.is_valid(table["error"])
             if again and compute.any(failed).as_py():
                 table = table_of(part)
@@ -112,33 +127,45 @@ class Store:
         if not rows:
             return
         table = pa.Table.from_pylist(list(rows), schema())
-        free = shutil.disk_usage(self.folder).free
-        if free < table.nbytes + ROOM:
+        if self.local and (free := shutil.disk_usage(self.folder).free) < table.nbytes + ROOM:
             raise OSError(
                 f"{self.folder} has {free >> 20} MiB left, and rows take {table.nbytes >> 20}: make room and run "
                 "the same command again; nothing is lost"
             )
-        number = 1 + max((int(part.stem.partition("-")[2]) for part in parts(self.folder)), default=-1)
-        self._write(table, self.folder / f"part-{number:06d}.parquet")
+        number = 1 + max((int(part.stem.split("-")[1]) for part in parts(self.folder)), default=-1)
+        chance = "" if self.local else f"-{uuid4().hex[:8]}"
+        self._write(table, self.folder / f"part-{number:06d}{chance}.parquet")
 
-    def _write(self, table: Any, path: Path) -> None:
-        """A part under its name only once it is whole on the disk."""
+    def _write(self, table: Any, path: Place) -> None:
+        """A part under its name only once it is whole."""
         told = {"format": FORMAT, "asked": self.asked, **self.told}
         table = table.replace_schema_metadata({KEY: json.dumps(told).encode()})
+        if not self.local:
+            whole = BytesIO()
+            parquet().write_table(table, whole, compression="zstd")
+            path.write_bytes(whole.getvalue())
+            return
         with temporary_beside(path) as part:
             parquet().write_table(table, part, compression="zstd")
             publish(part, path)
 
 
-def parts(folder: str | Path) -> list[Path]:
+def parts(folder: str | Path) -> list[Place]:
     """The parts of a folder, in their order."""
-    return sorted(Path(folder).glob("part-*.parquet"))
+    return sorted(place_of(folder).glob("part-*.parquet"), key=str)
+
+
+def table_of(part: Place, columns: Sequence[str] | None = None) -> Any:
+    """A part's table, or some of its columns."""
+    with part.open("rb") as file:
+        return parquet().read_table(file, columns=list(columns) if columns else None)
 
 
 def metadata(folder: str | Path) -> dict[str, Any] | None:
     """What the rows of a folder are of; None where there are none. Raises ValueError for rows of someone else."""
     for part in parts(folder):
-        told = parquet().read_schema(part).metadata or {}
+        with part.open("rb") as file:
+            told = parquet().read_schema(file).metadata or {}
         if KEY not in told:
             raise ValueError(f"{part} was not written by ConvLens: choose another folder")
         found: dict[str, Any] = json.loads(told[KEY])
@@ -158,4 +185,4 @@ def rows_of(folder: str | Path, columns: Sequence[str] | None = None) -> Iterato
     """All rows, a part at a time. Raises ValueError where there are none."""
     told_there(folder)
     for part in parts(folder):
-        yield from parquet().read_table(part, columns=list(columns) if columns else None).to_pylist()
+        yield from table_of(part, columns).to_pylist()

@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
     questions = Questions(asked, options.target, trust, options.threshold, options_of(options.option))
     options.methods = ",".join(asked)
     explainer = explainer_for(options)
-    out = Path(options.output)
+    out = options.output
     if options.engine == "ray":
         state = _on_ray(options, out, explainer, questions)
     else:
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _on_ray(options: argparse.Namespace, out: Path, explainer: Explainer, questions: Questions) -> Progress:
+def _on_ray(options: argparse.Namespace, out: str, explainer: Explainer, questions: Questions) -> Progress:
     """By Ray's actors, which load the file themselves; a model that has none yet is written beside the rows."""
     address = os.environ.get("RAY_ADDRESS", "local") if options.address == "local" else options.address
     with tempfile.TemporaryDirectory() as folder:

@@ -49,6 +49,7 @@ def compile_program(
     head: str | int | None = None,
     below_softmax: bool = False,
     ends: Ends | None = None,
+    leave_out: bool | None = None,
 ) -> Compiled:
     """Compile a classifier: its forward half, and for each policy that `methods` take a backward half.
 
@@ -57,6 +58,8 @@ def compile_program(
     layers: "trunk", "all", or names. methods: names, or None for all that apply.
     head, below_softmax: which value holds the logits; see `capture`.
     ends: between which the image's values lie, by channel, for rules that ask it; 0 and 1 unless given.
+    leave_out: are methods of relevance left out that have no rule for an op, with the reason in `absent`, or
+    refused? Unless given they are where methods are not named.
     Raises CaptureError, CompileError (ops without a rule) or ValueError (names).
     """
     with torch.no_grad():
@@ -65,6 +68,7 @@ def compile_program(
         pooled, reason = pooled_layer(program)
         absent = {"cam": reason} if reason else {}
         chosen = choose_methods(methods, absent)
+        leave_out = methods is None if leave_out is None else leave_out
         fields = fields_of(program)
         # Counted before folding and naming: people know the network as they wrote it.
         gated = coverage(program)
@@ -80,7 +84,7 @@ def compile_program(
                 _backward_half(program, policy, policy in policies_at_image(chosen), intercepts, ends)
             except CompileError as refusal:
                 own = [method.name for method in chosen if method.policy == policy and method.alone]
-                if methods is not None or not own or len(own) == len(chosen):
+                if not leave_out or not own or len(own) == len(chosen):
                     raise
                 absent |= dict.fromkeys(own, str(refusal))
                 chosen = [method for method in chosen if method.name not in own]

@@ -33,7 +33,7 @@ class Explainer(Asking, Starting, Redrawing):
         if image.ndim != 3 or image.shape[2] != wanted:
             told = "RGB" if wanted == 3 else f"{wanted} bands, and so no photos but tensors of as many"
             raise ValueError(f"the image is {list(image.shape)}, this network takes [H, W, {wanted}]: {told}")
-        with self._asking() as net:
+        with self._without_weights() as net:
             return net.preprocess(image)  # type: ignore[no-any-return]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -131,7 +131,7 @@ class Explainer(Asking, Starting, Redrawing):
         strength: how opaque the strongest evidence is, 0 to 1. Raises ValueError for anything else.
         """
         check_overlay(photo, map, strength, list(self.geometry.crop))
-        with self._asking() as net:
+        with self._without_weights() as net:
             return net.overlay(photo, map, float(strength))  # type: ignore[no-any-return]
 
     def sweep(self, x: Tensor, seed: Tensor, method: str) -> Tensor:

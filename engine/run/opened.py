@@ -92,6 +92,12 @@ class Opened:
         with torch.no_grad(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
             yield self._packed_for(images)
 
+    @contextmanager
+    def _without_weights(self) -> Iterator[Any]:
+        """The module to ask for what takes no weight, as preprocessing does: nothing is laid out for it."""
+        with torch.no_grad(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
+            yield self.module
+
     def _packed_for(self, images: int) -> torch.jit.ScriptModule:
         """The module whose kernels are laid out for this thread, and for so many images."""
         like, threads = self.module.like, torch.get_num_threads()

@@ -94,23 +94,25 @@ def verify_relevance(
     calibrate(module, example.to(dtype))
     geometry = Geometry(min(height, width), (height, width), "bilinear", (0.0,) * channels, (1.0,) * channels)
     deviations, arrived, refusals = dict[str, float](), dict[str, float](), dict[str, str]()
+    asked = list(composites or COMPOSITES)
     try:
         network = bring(module, example.to(dtype))
-        for composite in composites or COMPOSITES:
-            try:
-                compiled = compile_program(network, example.to(dtype), methods=[composite])
-            except CompileError as refusal:
-                refusals[composite] = " ".join(str(refusal).split())
-                continue
-            classes = int(compiled.program.logits.meta["val"].shape[1])
-            scripted = lower(compiled, [""] * classes, geometry)
-            x, seed = question(scripted)
+        compiled = compile_program(network, example.to(dtype), methods=asked, leave_out=True)
+        refusals |= {name: _in_a_line(compiled.absent[name]) for name in asked if name in compiled.absent}
+        classes = int(compiled.program.logits.meta["val"].shape[1])
+        scripted = lower(compiled, [""] * classes, geometry)
+        x, seed = question(scripted)
+        for composite in [name for name in asked if name not in refusals]:
             with torch.no_grad(), plainly():
                 map, _, came = scripted.explain_throughout(x, seed, composite)
             deviations[composite] = deviation_throughout(scripted, x, seed, composite, map)
             arrived[composite] = float(came[0, 0])
-    except (CaptureError, ValueError) as refusal:
-        refusals |= dict.fromkeys(composites or COMPOSITES, " ".join(str(refusal).split()))
+    except (CaptureError, CompileError, ValueError) as refusal:
+        refusals |= dict.fromkeys([name for name in asked if name not in deviations], _in_a_line(refusal))
     bound = max(BOUNDS.get(dtype, 1e-2), FARTHER.get(str(dtype).removeprefix("torch."), 0.0))
     seconds = time.perf_counter() - start
     return RelevanceRow(name, f"{height} × {width}", deviations, arrived, refusals, seconds, bound)
+
+
+def _in_a_line(refusal: object) -> str:
+    return " ".join(str(refusal).split())
