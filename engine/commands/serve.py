@@ -8,6 +8,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,22 @@ def settings_of(options: argparse.Namespace, cpus: int) -> Settings:
     return settings
 
 
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """What would end this process meanwhile does so afterwards: Ray that is interrupted while it starts or ends
+    leaves processes behind. Ray puts a handler of its own on SIGTERM, which goes here too."""
+    came: list[int] = []
+    ends = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in ends}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        raise KeyboardInterrupt
+
+
 def _on_ray(ray: Any, options: argparse.Namespace, file: Path, explainer: Explainer) -> None:
     """Start Ray, or join it, and serve there until somebody ends it."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -83,10 +101,11 @@ def _on_ray(ray: Any, options: argparse.Namespace, file: Path, explainer: Explai
     own = options.address == "local"
     store = {"object_store_memory": STORE} if own else {}
     try:
-        ray.init(
-            address=options.address, include_dashboard=False, log_to_driver=False, logging_level="ERROR", **store
-        )
-        signal.signal(signal.SIGTERM, _end)  # Ray has put its own there
+        with _signals_wait():
+            ray.init(
+                address=options.address, include_dashboard=False, log_to_driver=False, logging_level="ERROR",
+                **store,
+            )  # fmt: skip
         from ..serve import on_ray
 
         settings = settings_of(options, int(ray.cluster_resources().get("CPU", 0)))
@@ -101,11 +120,11 @@ def _on_ray(ray: Any, options: argparse.Namespace, file: Path, explainer: Explai
             while True:
                 signal.pause()
         finally:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is ending: once is enough
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            on_ray.stop(own)
+            with _signals_wait():
+                on_ray.stop(own)
     finally:
-        ray.shutdown()
+        with _signals_wait():
+            ray.shutdown()
 
 
 def _first_answer(host: str, port: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from .web import AGAIN, Door, web
 
 APP, REPLICAS = "convlens", "Replicas"
 ENDING = 10.0  # seconds in which what has been asked is answered still
+LAST_BYTES = 0.3  # seconds in which the last answer has left
 FRESH = 1.0  # seconds for which it is remembered how many replicas are ready
 QUIET = LoggingConfig(log_level="ERROR", enable_access_log=False)  # what people ask stands in no file
 
@@ -75,6 +77,21 @@ class ByReplicas:
         return self._ready
 
 
+class Front:
+    """The process of the door, which `routes` puts here, so that it can be told to close."""
+
+    door: Door | None = None
+
+    def __init__(self, replicas: Any) -> None:
+        self.replicas = replicas  # bound, so that Ray starts them first
+
+    async def close(self) -> None:
+        """Let nobody in any more, and return once all have their answer, or ENDING seconds later."""
+        if Front.door is not None:
+            await asyncio.wait_for(Front.door.close(), ENDING)
+            await asyncio.sleep(LAST_BYTES)
+
+
 def running() -> int:
     """How many replicas take questions."""
     deployments = serve.status().applications[APP].deployments
@@ -96,18 +113,21 @@ def start(path: Path, facts: Facts, settings: Settings, host: str, port: int) ->
     )(Replica).bind(str(path.resolve()), digest, settings)  # fmt: skip
 
     def routes() -> Any:
-        return web(Door(ByReplicas(), facts, settings))
+        Front.door = Door(ByReplicas(), facts, settings)
+        return web(Front.door)
 
     # Whoever finds no place is told so by the door itself, so it takes in all who come.
     door = serve.deployment(
         name="Door", ray_actor_options={"num_cpus": 0}, max_ongoing_requests=10_000, logging_config=QUIET,
         graceful_shutdown_timeout_s=ENDING, graceful_shutdown_wait_loop_s=0.2,
-    )(serve.ingress(routes)())  # fmt: skip
+    )(serve.ingress(routes)(Front))  # fmt: skip
     serve.run(door.bind(replicas), name=APP, route_prefix="/", logging_config=QUIET)
 
 
 def stop(own: bool) -> None:
     """End it, with an answer to what has been asked. own: is all of Serve this server's?"""
+    with suppress(Exception):  # it may not have come so far, or be past answering: it ends all the same
+        serve.get_app_handle(APP).close.remote().result(timeout_s=ENDING + LAST_BYTES + 1)
     if own:
         serve.shutdown()
     else:

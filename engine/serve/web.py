@@ -37,10 +37,13 @@ class Door:
     def __init__(self, desk: Desk, facts: Facts, settings: Settings) -> None:
         self.desk, self.facts, self.settings = desk, facts, settings
         self.inside = self.photos = self.passes = 0
+        self.closing = False
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """A place in the house. Raises RefusedError, 503, where all are taken."""
+        """A place in the house. Raises RefusedError, 503, where all are taken, or none is given any more."""
+        if self.closing:
+            raise RefusedError(503, "This server is ending. Ask again once it is there anew.", AGAIN)
         if self.inside >= self.settings.room:
             raise RefusedError(503, "All places are taken at the moment. Ask again in a second.", AGAIN)
         self.inside += 1
@@ -48,6 +51,12 @@ class Door:
             yield
         finally:
             self.inside -= 1
+
+    async def close(self) -> None:
+        """Let nobody in any more, and return once all who are in the house have their answer."""
+        self.closing = True
+        while self.inside:
+            await asyncio.sleep(0.02)
 
     async def explain(self, request: Request) -> Response:
         """The answer to a request."""
@@ -71,8 +80,8 @@ class Door:
     async def health(self) -> tuple[int, dict[str, Any]]:
         """A status of HTTP and what is told: 200 where questions are answered, else 503.
 
-        status: "ok", or "no answer"; replicas: how many take questions; waiting: requests in the house; photos:
-        that were answered; passes: of the network, which answer several of them at once.
+        status: "ok", "stopping" or "no answer"; replicas: how many take questions; waiting: requests in the house;
+        photos: that were answered; passes: of the network, which answer several of them at once.
         """
         try:
             ready = await self.desk.ready()
@@ -80,7 +89,8 @@ class Door:
             ready = 0
         facts = {name: self.facts[name] for name in ("model", "program", "convlens", "torch")}
         counts = {"replicas": ready, "waiting": self.inside, "photos": self.photos, "passes": self.passes}
-        return (200 if ready else 503), {"status": "ok" if ready else "no answer"} | facts | counts
+        status = "stopping" if self.closing else "ok" if ready else "no answer"
+        return (200 if status == "ok" else 503), {"status": status} | facts | counts
 
     async def _read(self, request: Request) -> tuple[bytes, dict[str, str]]:
         """The photo's bytes and the fields, of the address and of a form."""

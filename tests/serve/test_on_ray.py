@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -27,7 +26,6 @@ from tests.serve.test_answers import same
 
 ROOT = Path(__file__).parents[2]
 MISSING = 'Ray is an extra: pip install "convlens[serve]"'
-MARK = "CONVLENS_SERVE_TEST"  # in the environment of all that a server starts
 BATCH, QUEUE = 4, 4
 
 
@@ -45,8 +43,7 @@ def free_port() -> int:
 class Server:
     url: str
     process: "subprocess.Popen[str]"
-    said: str
-    mark: str
+    said: str = ""
 
     def ask(self, photo: bytes, accept: str = "*/*", **fields: str) -> httpx.Response:
         given = {"files": {"photo": photo}, "data": fields, "headers": {"accept": accept}}
@@ -58,15 +55,23 @@ class Server:
         return found.json()
 
     def left(self) -> list[str]:
-        """The processes that have its mark, itself included."""
+        """The processes of its session: itself, and all that it started."""
         found = []
-        for entry in Path("/proc").glob("[0-9]*/environ"):
+        for entry in Path("/proc").glob("[0-9]*/stat"):
             try:
-                if self.mark.encode() in entry.read_bytes():
-                    found.append((entry.parent / "comm").read_text().strip())
+                name, _, rest = entry.read_text().partition("(")[2].rpartition(")")
             except OSError:
-                continue  # another one's, or gone
+                continue  # gone meanwhile
+            if int(rest.split()[3]) == self.process.pid and rest.split()[0] != "Z":
+                found.append(name)
         return found
+
+    def ends(self) -> bool:
+        """Is nothing of it left, within some seconds?"""
+        end = time.monotonic() + 20
+        while self.left() and time.monotonic() < end:
+            time.sleep(0.2)
+        return self.left() == []
 
 
 @pytest.fixture(scope="module")
@@ -79,20 +84,20 @@ def file(explainer: Explainer, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture(scope="module")
 def server(file: Path) -> Iterator[Server]:
-    port, mark = free_port(), uuid4().hex
+    port = free_port()
     process = subprocess.Popen(
         command(
             str(file), "--port", str(port), "--replicas", "1", "--batch", str(BATCH), "--queue", str(QUEUE),
             "--megabytes", "0.1",
         ),
-        cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1", MARK: mark}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
     assert process.stdout and process.stderr
     try:
         said = process.stdout.readline()
         assert said, process.stderr.read()
-        yield Server(f"http://127.0.0.1:{port}", process, said, mark)
+        yield Server(f"http://127.0.0.1:{port}", process, said)
     finally:
         process.terminate()
         try:
@@ -215,26 +220,19 @@ def test_it_ends_by_sigterm_with_all_that_it_started(server: Server, folder: Pat
         assert [one.result().status_code for one in asked] == [200] * 4  # what was asked is answered still
     _, errors = server.process.communicate(timeout=60)
     assert server.process.returncode == 0 and errors == ""
-    end = time.monotonic() + 20
-    while server.left() and time.monotonic() < end:
-        time.sleep(0.2)
-    assert server.left() == []
+    assert server.ends(), server.left()
 
 
 @pytest.mark.timeout(120)
 def test_ctrl_c_while_it_starts_leaves_nothing(file: Path) -> None:
-    mark = uuid4().hex
     process = subprocess.Popen(
-        command(str(file), "--port", str(free_port())), cwd=ROOT, env=os.environ | {MARK: mark},
+        command(str(file), "--port", str(free_port())), cwd=ROOT,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
-    server = Server("", process, "", mark)
+    server = Server("", process)
     while not any("raylet" in name for name in server.left()):
         assert process.poll() is None
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to all that stand in it
     process.communicate(timeout=60)
-    end = time.monotonic() + 20
-    while server.left() and time.monotonic() < end:
-        time.sleep(0.2)
-    assert server.left() == []
+    assert server.ends(), server.left()

@@ -192,6 +192,26 @@ def test_who_finds_no_place_is_told_to_come_again(desk: Here, door: Door) -> Non
     assert asked(door, "POST", "/explain", content=PHOTO).status_code == 200
 
 
+def test_who_is_in_the_house_is_answered_when_it_closes(desk: Here, door: Door) -> None:
+    async def end() -> tuple[httpx.Response, httpx.Response, bool, httpx.Response]:
+        desk.open.clear()
+        async with client(door) as session:
+            first = asyncio.create_task(session.post("/explain", content=PHOTO))
+            await asyncio.sleep(0.1)
+            closed = asyncio.create_task(door.close())
+            await asyncio.sleep(0.1)
+            late, health = await session.post("/explain", content=PHOTO), await session.get("/healthz")
+            early = closed.done()
+            desk.open.set()
+            await closed
+            return late, health, early, await first
+
+    late, health, early, first = asyncio.run(end())
+    assert late.status_code == 503 and "is ending" in late.json()["detail"]
+    assert (health.status_code, health.json()["status"]) == (503, "stopping")
+    assert not early and first.status_code == 200
+
+
 def test_a_queue_that_is_full_behind_the_door_is_told_too(
     desk: Here, door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
