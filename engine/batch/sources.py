@@ -20,11 +20,13 @@ LABELS = ("label", "class", "target")
 @dataclass(frozen=True)
 class Photo:
     """A photo of a data set. path: by which its row is known; read: its bytes, or OSError; label: its class, by
-    number or name, where the data set tells."""
+    number or name, where the data set tells; rather_than: the number of the class that the one which is explained
+    is held against, where who asks says so."""
 
     path: str
     read: Callable[[], bytes]
     label: int | str | None = None
+    rather_than: int | None = None
 
 
 def photos_of(source: str | Path, labels: Sequence[str] = ()) -> list[Photo]:

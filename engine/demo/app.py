@@ -7,7 +7,6 @@ import errno
 import importlib.util
 import os
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from starlette.middleware import Middleware
 
 from .. import EXPORTED_MODELS, MODELS, WeightsError
 from ..models.zoo import DEFAULT_MODEL
+from ..serve.ports import try_port
 from ..text import nearest
 from . import health, log, look, pages, scripts, words
 from .controls import DEFAULT_METHOD, RefusalError
@@ -109,16 +109,13 @@ def free_port(host: str | None, port: int | None) -> int:
     Tried before anything is built: a page takes seconds to build, and gradio tells of a taken port by a traceback.
     """
     for candidate in [port] if port else range(FIRST_PORT, FIRST_PORT + 100):
-        with socket.socket(socket.AF_INET6 if ":" in (host or "") else socket.AF_INET) as trial:
-            # As servers do: an address whose connections have just been closed is free.
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                trial.bind((host or "127.0.0.1", candidate))
-            except OSError as error:
-                if port or error.errno != errno.EADDRINUSE:
-                    raise
-                continue
-            return candidate
+        try:
+            try_port(host or "127.0.0.1", candidate)
+        except OSError as error:
+            if port or error.errno != errno.EADDRINUSE:
+                raise
+            continue
+        return candidate
     raise OSError(f"no port from {FIRST_PORT} to {FIRST_PORT + 99} is free")
 
 

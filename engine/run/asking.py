@@ -10,6 +10,7 @@ from ..methods import METHODS, Place
 from ..methods.baselines import BASELINES
 from ..methods.options import refused
 from .attribution import Attribution, photo_of
+from .names import default_method
 from .opened import Opened
 from .watched import Progress, watched
 
@@ -147,14 +148,7 @@ class Asking(Opened):
 
     def _method(self, method: str | None, layer: int | str) -> str:
         """The method that is asked where none is named."""
-        if method is not None:
-            return method
-        last = (
-            layer != "all" and self.layers and self.layer_index(layer) % len(self.layers) == len(self.layers) - 1
-        )
-        names = ("grad_cam", "hires_cam") if last else ("hires_cam", "grad_cam")
-        found = next((name for name in names if name in self.methods and self.layers), None)
-        return found or self.methods[0]
+        return default_method(layer, self.manifest["layers"], self.methods) if method is None else method
 
     def _score(
         self,

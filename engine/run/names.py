@@ -1,4 +1,4 @@
-"""What people call a layer or a class, and its number."""
+"""What people call a layer or a class, and its number; and the method that is meant where none is named."""
 
 import operator
 from collections.abc import Sequence
@@ -22,6 +22,17 @@ def index_of_layer(layer: int | str, layers: Sequence[dict[str, Any]]) -> int:
     if layer not in names:
         raise ValueError(f"no layer is called {layer!r}; {nearest(layer, names)}")
     return names[layer]
+
+
+def default_method(layer: int | str, layers: Sequence[dict[str, Any]], methods: Sequence[str]) -> str:
+    """HiResCAM below the last layer and Grad-CAM at it, which knows the class there alone; the first method of a
+    file that has neither.
+
+    layer: as in `index_of_layer`, or "all"; layers: as a manifest has them. Raises ValueError for a wrong one.
+    """
+    last = layer != "all" and layers and index_of_layer(layer, layers) % len(layers) == len(layers) - 1
+    names = ("grad_cam", "hires_cam") if last else ("hires_cam", "grad_cam")
+    return next((name for name in names if name in methods and layers), methods[0])
 
 
 def index_of_class(target: Any, labels: Sequence[str]) -> int:
