@@ -19,6 +19,7 @@ from .run import BATCH, Progress, asked_of, keep, told_of, what_is_left
 from .sources import Photo
 from .store import Store
 
+PACKAGE = Path(__file__).parents[1]
 IN_FLIGHT = 2  # batches that each actor has been given
 MISSING = 'more processes are Ray\'s: pip install "convlens[ray]"'
 
@@ -60,7 +61,8 @@ def explain_on_ray(
     them unless given.
 
     address: of a cluster ("auto" finds a running one, "ray://host:10001" another), "local" for one of this machine
-    that ends with the call. On other machines photos are read from the same paths, so they lie on a shared disk.
+    that ends with the call. The file and this code travel there; torch and what else is required is installed
+    there. Photos are read there too, so they lie on a shared disk or at an address, see `places`.
     Raises ValueError for what `explain_folder` does, where Ray is missing, and where the CPUs are too few.
     """
     try:
@@ -82,7 +84,9 @@ def explain_on_ray(
         os.environ.setdefault("RAY_worker_niceness", "0")  # 15 otherwise, and the machine's other work goes first
         own = not ray.is_initialized()
         if own:
-            ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+            # What actors run is this very code, on machines that have another version of it too.
+            here = {} if address == "local" else {"runtime_env": {"py_modules": [str(PACKAGE)]}}
+            ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="ERROR", **here)
         try:
             cpus = int(ray.cluster_resources().get("CPU", 0))
             count = max(1, cpus // threads) if actors is None else actors

@@ -28,11 +28,13 @@ STORE = 256 << 20  # bytes of shared memory for photos on their way; more of the
 
 def run(options: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl+C."""
-    signal.signal(signal.SIGTERM, _end)
+    before = signal.signal(signal.SIGTERM, _end)
     try:
         _serve(options)
     except KeyboardInterrupt:
         return 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0
 
 

@@ -23,7 +23,8 @@ import sys; sys.path.insert(0, sys.argv[1])
 import engine.batch.on_ray as on_ray, engine.batch.run as run; from engine.batch.questions import Questions
 run.PART = 8
 tell = lambda state: print(state.done, flush=True)
-on_ray.explain_on_ray(*sys.argv[2:5], ASKED, batch=4, progress=tell, actors=2)
+address = sys.argv[5] if len(sys.argv) > 5 else "local"
+on_ray.explain_on_ray(*sys.argv[2:5], ASKED, batch=4, progress=tell, actors=2, address=address)
 """.replace("ASKED", ASKED)
 # Two nodes on loopback, one of which is killed once the first rows are there.
 CLUSTER = """
@@ -32,16 +33,31 @@ import ray; from ray.cluster_utils import Cluster
 import engine.batch.on_ray as on_ray; from engine.batch.questions import Questions
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
 node = cluster.add_node(num_cpus=1)
-ray.init(address=cluster.address, log_to_driver=False)
 def tell(state):
     global node
     if node is not None and state.done >= 8:
         cluster.remove_node(node, allow_graceful=False)
         node = None
         cluster.add_node(num_cpus=1)
-on_ray.explain_on_ray(*sys.argv[2:5], ASKED, batch=4, progress=tell, actors=2)
+on_ray.explain_on_ray(*sys.argv[2:5], ASKED, batch=4, progress=tell, actors=2, address=cluster.address)
 assert node is None
 """.replace("ASKED", ASKED)
+# A cluster that stays, and processes that ask it and are killed at moments by chance, twenty times.
+KILLS = """
+import os, random, signal, subprocess, sys, time
+from ray.cluster_utils import Cluster
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+command = [sys.executable, "-W", "ignore", "-c", ASKING, *sys.argv[1:5], cluster.address]
+draw = random.Random(5)
+for _ in range(20):
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    for _ in range(draw.randrange(0, 3)):
+        process.stdout.readline()
+    time.sleep(draw.random() * 0.5)
+    process.kill()
+    process.wait()
+subprocess.run(command, check=True)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -87,16 +103,28 @@ def test_the_rows_are_the_plain_loops(explainer: Explainer, file: Path, tmp_path
             assert same["values"] == pytest.approx(map["values"], abs=1e-4 * largest + 1e-12)
 
 
-@pytest.mark.timeout(400)
-def test_a_node_that_dies_loses_no_row(file: Path, tmp_path: Path) -> None:
-    """In a network of its own, which nobody else reaches."""
-    apart = ["unshare", "-n"]
-    if shutil.which("unshare") is None or subprocess.run([*apart, "true"], check=False).returncode:
+def apart(program: str, photos: Path, out: Path, file: Path) -> None:
+    """Run in a network of its own, which nobody else reaches."""
+    unshare = ["unshare", "-n"]
+    if shutil.which("unshare") is None or subprocess.run([*unshare, "true"], check=False).returncode:
         pytest.skip("a network namespace of the test's own takes rights that are not there")
-    photos, out = folder_of(tmp_path / "photos", 40), tmp_path / "rows"
     up = "import fcntl, socket, struct; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); " + (
         "fcntl.ioctl(s, 0x8914, struct.pack('16sh', b'lo', 0x49))"  # SIOCSIFFLAGS: up, loopback, running
     )
-    program = f"{up}\n{CLUSTER}"
-    subprocess.run([*apart, *command(program, photos, out, file)], check=True, env=os.environ | ALONE, timeout=300)
+    run = command(f"{up}\n{program}", photos, out, file)
+    subprocess.run([*unshare, *run], check=True, env=os.environ | ALONE, timeout=500)
+
+
+@pytest.mark.timeout(600)
+def test_a_node_that_dies_loses_no_row(file: Path, tmp_path: Path) -> None:
+    photos, out = folder_of(tmp_path / "photos", 40), tmp_path / "rows"
+    apart(CLUSTER, photos, out, file)
     assert sorted(paths(out)) == sorted(path.name for path in photos.iterdir())
+
+
+@pytest.mark.timeout(600)
+def test_kills_lose_nothing_and_repeat_nothing(file: Path, tmp_path: Path) -> None:
+    photos, out = folder_of(tmp_path / "photos", 240, ("bad.png",)), tmp_path / "rows"
+    apart(f"ASKING = {RUN!r}\n{KILLS}", photos, out, file)
+    assert sorted(paths(out)) == sorted(path.name for path in photos.iterdir())
+    assert len(list(out.glob("part-*"))) > 5 and not list(out.glob(".part-*"))
