@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .files.artifact import load, save
     from .files.compiling import compile_model
     from .files.pt2 import export_program, write_pt2
+    from .files.pt2_package import write_pt2_package
+    from .files.pt2_programs import export_programs
     from .files.shelf import EXPORTED_MODELS, build, open_model
     from .files.triton import write_triton
     from .methods import METHODS, Method, Place
@@ -55,6 +57,8 @@ _ROOMS = {
     "compile_model": "files.compiling",
     "export_program": "files.pt2",
     "write_pt2": "files.pt2",
+    "write_pt2_package": "files.pt2_package",
+    "export_programs": "files.pt2_programs",
     "EXPORTED_MODELS": "files.shelf",
     "build": "files.shelf",
     "open_model": "files.shelf",
@@ -103,6 +107,7 @@ __all__ = [
     "deep_dream",
     "explain_folder",
     "export_program",
+    "export_programs",
     "invert",
     "load",
     "load_model",
@@ -114,6 +119,7 @@ __all__ = [
     "save",
     "unit_image",
     "write_pt2",
+    "write_pt2_package",
     "write_triton",
 ]
 

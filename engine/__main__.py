@@ -139,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     where = export.add_mutually_exclusive_group(required=True)
     where.add_argument("-o", "--output", metavar="FILE")
     where.add_argument("--triton", metavar="DIR", help="a model repository, for Triton's PyTorch backend")
-    export.add_argument("--format", default="torchscript", choices=["torchscript", "pt2"])
+    export.add_argument("--format", default="torchscript", choices=["torchscript", "pt2", "pt2-package"])
     export.add_argument("--method", choices=list(METHODS), help="of --triton and pt2; grad_cam if left out")
     export.add_argument("--layer", metavar="NAME", help="of --triton and pt2; the last if left out")
     export.add_argument("--layers", default="trunk", metavar="trunk|all|NAME,..")

@@ -2,7 +2,9 @@
 
 import argparse
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 
@@ -11,7 +13,8 @@ from ..files.manifest import check_program, disagreements, manifest_in, open_art
 from ..files.one_question import layers_for
 from ..files.precision import in_precision
 from ..files.pt2 import write_pt2
-from ..files.shelf import build, build_loaded
+from ..files.pt2_package import write_pt2_package
+from ..files.shelf import build_loaded
 from ..files.triton import write_triton
 from ..models.loading import load_model
 from ..run.explainer import Explainer
@@ -21,16 +24,25 @@ from .own import own_of
 
 
 def export(options: argparse.Namespace) -> int:
-    """Compile a model into one file, or into a model of a Triton repository."""
+    """Compile a model into one file, for TorchScript or torch.export, or into a model of a Triton repository."""
+    if options.format != "torchscript" and (options.triton or options.dtype != "float32"):
+        raise ValueError(
+            f"--format {options.format} goes without --triton, which takes TorchScript, and without --dtype"
+        )
     if options.triton or options.format == "pt2":
         return _export_one_question(options)
     if options.method or options.layer:
         raise ValueError(
-            "a TorchScript file answers many questions, so say --methods and --layers; "
+            "a TorchScript file and a package answer many questions, so say --methods and --layers; "
             "--method and --layer are for --triton and --format pt2"
         )
     layers, methods = _names(options.layers), _name_list(options.methods)
-    explainer = build(options.model, options.weights, layers, methods, options.size, **own_of(options))
+    model = load_model(options.model, options.weights, size=options.size, **own_of(options))
+    explainer = build_loaded(model, layers, methods)
+    if options.format == "pt2-package":
+        left_out = write_pt2_package(explainer, model.module, options.output)
+        _describe(explainer, options.output, left_out)
+        return 0
     explainer = in_precision(explainer, getattr(torch, options.dtype))
     save(explainer, options.output)
     _describe(explainer, options.output)
@@ -44,8 +56,6 @@ def _export_one_question(options: argparse.Namespace) -> int:
             "a Triton model and a .pt2 file answer one question, so say --method and --layer; "
             "--methods and --layers are for TorchScript files"
         )
-    if options.format == "pt2" and (options.triton or options.dtype != "float32"):
-        raise ValueError("--format pt2 goes without --triton, which takes TorchScript, and without --dtype")
     model = load_model(options.model, options.weights, size=options.size, **own_of(options))
     explainer = build_loaded(model, layers_for(method, layer), [method])
     if options.triton:
@@ -87,16 +97,17 @@ def check(options: argparse.Namespace) -> int:
     return 1 if wrong else 0
 
 
-def _describe(explainer: Explainer, path: str) -> None:
+def _describe(explainer: Explainer, path: str, left_out: Mapping[str, str] = MappingProxyType({})) -> None:
     size = Path(path).stat().st_size / 1e6
-    worst = max(explainer.manifest["certificate"]["methods"].values())
-    print(f"{path}: {size:.1f} MB, {len(explainer.layers)} layers, {', '.join(explainer.methods)}")
+    methods = [method for method in explainer.methods if method not in left_out]
+    worst = max(explainer.manifest["certificate"]["methods"][method] for method in methods)
+    print(f"{path}: {size:.1f} MB, {len(explainer.layers)} layers, {', '.join(methods)}")
     print(f"{explainer.coverage}; largest deviation from autograd {worst:.1e}")
     for note in explainer.manifest["model"].get("notes", []):
         print(f"note: {note}")
     if cosine := explainer.manifest["certificate"].get("cosine"):
         print(f"cosine with float32: {', '.join(f'{method} {value}' for method, value in cosine.items())}")
-    for method, reason in explainer.manifest["absent"].items():
+    for method, reason in {**explainer.manifest["absent"], **left_out}.items():
         print(f"{method} is absent: {reason}")
 
 

@@ -135,7 +135,7 @@ def manifest_in(file: BufferedReader) -> dict[str, Any]:
         raise ArtifactError(f"{name} is {found}: {COMMAND} export MODEL{weights} -o FILE.pt makes an artifact")
     if isinstance(manifest["format"], str):
         raise ArtifactError(
-            f"{name} is for {manifest['format']} and answers one question only: it is {_origin(manifest)}. "
+            f"{name} is for {manifest['format']} and answers {_asked(manifest)}: it is {_origin(manifest)}. "
             f"{COMMAND} export MODEL -o FILE.pt makes an artifact"
         )
     if manifest["format"] != FORMAT:
@@ -242,6 +242,11 @@ def _resize_of(module: Any) -> int | list[int]:
 
 def _times(sides: Sequence[float]) -> str:
     return " × ".join(f"{side:g}" for side in sides)
+
+
+def _asked(manifest: dict[str, Any]) -> str:
+    """What a file for another runtime answers."""
+    return "one question only" if "method" in manifest else "there what it is asked"
 
 
 def _origin(manifest: dict[str, Any]) -> str:

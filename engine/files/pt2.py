@@ -7,17 +7,17 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, fx, nn
-from torch.export import Dim, ExportedProgram
+from torch import Tensor, nn
+from torch.export import ExportedProgram
 
-from ..compiler.export import MAX_BATCH
 from ..compiler.passes import Compiled, compile_program
-from ..listing.program import Program, aten
 from ..methods import METHODS, Method
 from ..run.explainer import Explainer
 from ..trust.certificate import BOUNDS, question
 from ..trust.reference import relative
 from .archive import replacing
+from .compiling import ends_of
+from .exporting import exported, graph_module
 from .manifest import MANIFEST
 from .one_question import LABELS, label_lines, layer_index, layers_for, manifest_of_question
 
@@ -36,7 +36,7 @@ class OneQuestion(nn.Module):
             outputs += [program.primals[index], program.cotangents[method.policy][index]]
         if method.times:
             outputs += [program.image_cotangents[METHODS[method.times].policy]]
-        self.listing = _graph_module(program, outputs)
+        self.listing = graph_module(program, outputs)
 
     def forward(self, image: Tensor, seed: Tensor) -> tuple[Tensor, Tensor]:
         """[N, C, H, W] and the cotangent of the logits, [N, K] -> logits [N, K] and what `explain` gives."""
@@ -55,22 +55,16 @@ def export_program(
     """The explicit program of one method at one layer, as torch.export keeps it: plain functional ATen.
 
     `export_program(...).module()` takes (image [N, C, H, W], seed [N, K]) and gives logits [N, K] and what
-    `Explainer.explain` gives, for any N. layer: a name, or an index into the trunk; image methods ignore it.
-    The rest, with the options `head` and `below_softmax`, is as in `compile_model`, which says what is raised too.
+    `Explainer.explain` gives, for any N; `torch._inductor.aoti_compile_and_package` takes the program as it is.
+    layer: a name, or an index into the trunk; image methods ignore it. The rest, with the options `head`,
+    `below_softmax` and `ends`, is as in `compile_program`, which says what is raised too.
     """
     with torch.inference_mode(False), torch.no_grad():
         compiled = compile_program(module, example, layers_for(method, layer), [method], **options)
         explained = OneQuestion(
             compiled, METHODS[method], layer_index(compiled, METHODS[method], layer), example.shape[2:]
         )
-        image = torch.zeros(2, *example.shape[1:], dtype=example.dtype, device=example.device)
-        seed = image.new_zeros(2, *map(int, compiled.program.logits.meta["val"].shape[1:]))
-        batch = {0: Dim("batch", min=1, max=MAX_BATCH)}
-        program = torch.export.export(explained.eval(), (image, seed), dynamic_shapes=(batch, batch), strict=False)
-    program.example_inputs = None  # a file would carry them, and the paths of this machine's sources
-    for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)
-    return program
+        return exported(explained, compiled.program, example)
 
 
 def write_pt2(
@@ -94,6 +88,7 @@ def write_pt2(
     example = explainer.module.like.new_zeros(1, channels, height, width)
     explainer.explain(example, explainer.one_hot(0), method, layer)  # refuses a wrong question
     manifest = manifest_of_question(explainer, "pt2", method, layer)
+    options = {"ends": ends_of(explainer.geometry)} | options
     program = export_program(module, example, method, manifest["layer"] or -1, **options)
     deviation = _deviation(program, explainer, method, layer)
     if not deviation <= BOUNDS.get(example.dtype, float("inf")):
@@ -105,24 +100,6 @@ def write_pt2(
     extra_files = {MANIFEST: json.dumps(manifest, indent=1, sort_keys=True), LABELS: label_lines(explainer.labels)}
     with replacing(path) as part, part.open("wb") as file:
         torch.export.save(program, file, extra_files=extra_files)
-
-
-def _graph_module(program: Program, outputs: Sequence[fx.Node]) -> fx.GraphModule:
-    """The part of the listing that `outputs` take, as a module (image, seed) -> outputs."""
-    assert program.seed is not None
-    graph = fx.Graph()
-    copies = {node: graph.placeholder(name) for node, name in ((program.image, "image"), (program.seed, "seed"))}
-    for node in program.needed(outputs):
-        if node not in copies:
-            copies[node] = graph.node_copy(node, copies.__getitem__)
-            copies[node].meta.clear()  # of the network's own graph; this one is exported anew
-            if node.target is aten.size:
-                copies[node].target = aten.sym_size.int  # the other one would make a number of the batch
-    graph.output([copies[node] for node in outputs])
-    constants = nn.Module()
-    for name, value in program.constants.items():
-        constants.register_buffer(name, value)
-    return fx.GraphModule(constants, graph)
 
 
 def _deviation(program: ExportedProgram, explainer: Explainer, method: str, layer: int | str) -> float:

@@ -90,6 +90,15 @@ AT_LAYER: dict[str, tuple[Formula, bool]] = {
 UNSETTLED = {"eigen_cam": _over_gap}
 
 
+def natural_size(name: str, map: Tensor, a: Tensor, ct: Tensor) -> Tensor:
+    """What the rounding of a layer's map is a share of where its terms cancel: relative to itself it says nothing.
+
+    map: that of the layer method `name` from the layer's primal and cotangent, [N, C, h, w], its negative part
+    included.
+    """
+    return UNSETTLED.get(name, _without_signs)(map, AT_LAYER[name][0], a, ct)
+
+
 def register_method(method: Method, formula: Formula, signed: bool = False) -> None:
     """Add a method of one's own: its row, and what files are certified by, its formula stated anew.
 
@@ -236,7 +245,7 @@ def _of_methods(
                 for part in (map, map if signed else map.clamp(min=0))
             )
             # Where terms cancel, as behind a variance, rounding is left: relative to itself it says nothing.
-            natural = UNSETTLED.get(name, _without_signs)(map, formula, *layers[layer])
+            natural = natural_size(name, map, *layers[layer])
             found.append(relative(answer[:, index], kept, torch.stack([whole.abs().max(), natural])))
         deviations[name] = float(torch.tensor(found).max())  # Python's max would lose a NaN
     return deviations

@@ -15,6 +15,7 @@ from engine.files.compiling import compile_model
 from engine.files.manifest import FORMAT, cells, disagreements, read_manifest
 from engine.files.precision import in_precision
 from engine.files.pt2 import write_pt2
+from engine.files.pt2_package import write_pt2_package
 from engine.files.triton import write_triton
 from tests.files.small import compiled, members, module
 from tests.whole.brought import Reversed
@@ -55,10 +56,18 @@ def test_every_key_is_documented_and_every_documented_key_is_there(path: Path, t
     save(lower, tmp_path / "lower.pt")
     triton = write_triton(load(path), tmp_path, name="small") / "1" / "model.pt"
     write_pt2(load(path), module(), tmp_path / "small.pt2")
+    write_pt2_package(load(path), module(), tmp_path / "package.pt2")
     convolution = nn.Sequential(nn.Conv2d(3, 3, 3), nn.AdaptiveMaxPool2d(1), nn.Flatten(), Backwards())
     other = compile_model(convolution.eval(), torch.zeros(1, 3, 8, 8), source=source, strict=False)
     save(other, tmp_path / "no_cam.pt")
-    files = [path, tmp_path / "lower.pt", tmp_path / "no_cam.pt", triton, tmp_path / "small.pt2"]
+    files = [
+        path,
+        tmp_path / "lower.pt",
+        tmp_path / "no_cam.pt",
+        triton,
+        tmp_path / "small.pt2",
+        tmp_path / "package.pt2",
+    ]
     manifests = [json.loads(members(file)[EXTRA]) for file in files]
     rows = re.findall(r"^\| `([^`]+)` \| ([^|]+) \|", DOCUMENT.read_text(), re.MULTILINE)
     keys = {
