@@ -8,6 +8,7 @@ its last layer. Needs benchmarks/requirements.txt and tests/requirements.txt, an
 
 import argparse
 import os
+import pickle
 import resource
 import shutil
 import tempfile
@@ -24,102 +25,18 @@ import torch
 
 from benchmarks import machine
 from benchmarks.process import ROOT, fresh
+from benchmarks.scale_page import TEXT
 from engine import build, explain_folder, load, load_model, load_photo, save
+from engine.batch.on_ray import explain_on_ray
 from engine.batch.questions import Questions
 from engine.batch.report import write_report
+from engine.batch.run import keep
+from engine.batch.sources import photos_of
 from engine.batch.store import Store, parts, rows_of, told_there
 
 PAGE = ROOT / "docs" / "scale.md"
 BATCH, SIDE = 8, 640
 QUESTIONS = Questions(("grad_cam",))
-TEXT = """# From one photo to a data set
-
-Made by `python -m benchmarks.scale --photos {count} --long {rows} --rounds {rounds}`.
-
-```bash
-pip install "convlens[batch]"
-convlens batch photos/ -o rows --methods hires_cam,lrp_epsilon_plus@blocks.4.2
-convlens report rows -o report.html
-```
-
-`photos/` may be a folder (folders in it that are called like classes are labels), a `.csv` or `.parquet` with a
-column `path` and maybe one called `label`, a `.tar` of WebDataset, or a folder that Hugging Face `datasets`
-saved. `--target` is the top class, the `label`, the top one rather than the `runner-up`, or a class. `--trust
-deletion,insertion` measures each map beside controls, `--overlays DIR`, `--coco FILE`, `--label-studio FILE`
-and `--zarr DIR` write what other tools read. In Python:
-
-```python
-explainer = convlens.open_model("efficientnet_lite0")
-convlens.explain_folder("photos", "rows", explainer, convlens.Questions(("hires_cam",)))
-for map in convlens.read_maps("rows"):
-    map.path, map.values.shape, map.boxes, map.overlay()
-```
-
-## What a row is
-
-One row for each photo, in `rows/part-*.parquet` (zstd): its path, size, label, the five likeliest classes, and
-for each question the map at its layer's own size with the layer's stride and offset, boxes in the photo's
-pixels, and what arrived or is missing where that is defined. A photo that can't be read is a row with the
-reason. The file's metadata tell program, question, model and versions. pandas, `datasets`, DuckDB, Polars and
-Spark read them as they are.
-
-A map of {shape} takes {bytes} bytes a photo so, with all else in the row.
-
-## Never lost, never repeated
-
-A part bears its name only once it is whole on the disk, so a run that is killed at any moment, and started
-again with the same command, ends with each photo once (tests/batch kills it twenty times). Another model or
-question is refused in the same folder; so is a second process. `--retry-errors` asks again about photos that
-could not be read. A disk that is about to be full is told before it is.
-
-## How fast
-
-{machine}
-
-{count} photos of {side} pixels, JPEG, {rounds} interleaved rounds, the median of each:
-
-| what | photos a second | of the bare loop |
-| --- | --- | --- |
-{rates}
-
-The bare loop reads, decodes, preprocesses and asks, {batch} photos at once, and keeps nothing. captum asks the
-same of the network itself, by `LayerGradCam`, with photos from a `DataLoader` with one worker.
-
-Memory: {memory}. It holds two batches of photos and at most 256 rows, however many photos there are.
-
-The report of {rows} rows took {report:.1f} s.
-
-## On several machines
-
-`pip install "convlens[ray]"`, then `--engine ray`: processes of one thread each, on this machine or, by
-`--address` or `RAY_ADDRESS`, on a cluster whose machines see the photos under the same paths. The rows are the
-plain loop's, and become parts of the same store by the process that asked, so a node that dies loses none of
-them: its batch is answered by another one (tests/batch/test_on_ray.py kills one of two nodes). Starting and
-ending Ray takes about ten seconds, so few photos are done sooner without. Whoever reaches a Ray cluster's ports
-can run any code on it: keep them to a network of your own.
-
-Without Ray: rows know nothing of each other, so a data set is split by a list for each machine, and their parts
-read as one:
-
-```bash
-# Slurm: sbatch --array=0-9; lists/00.csv to lists/09.csv have a column `path` each
-convlens batch lists/$(printf %02d $SLURM_ARRAY_TASK_ID).csv -o rows-$SLURM_ARRAY_TASK_ID --model /shared/lite.pt
-```
-
-```python
-# Spark: mapInPandas over binaryFile; the same rows, one explainer for each process
-def answered(frames):
-    answering = Answering(convlens.load("/shared/lite.pt"), Questions(("hires_cam",)))
-    for frame in frames:
-        photos = [Photo(path, lambda content=content: content) for path, content in zip(frame.path, frame.content)]
-        yield pandas.DataFrame(answering.rows([(photo, opened(photo)) for photo in photos]))
-```
-
-with `Answering`, `Questions` and `opened` of `convlens.batch.questions` and `Photo` of
-`convlens.batch.sources`. At the rate above a million photos take {hours:.1f} hours on one such machine, and on
-ten a tenth of that: each reads and decodes its own photos, {mb:.0f} MB a second at {kb:.0f} kB a photo, which a
-network carries for {machines:.0f} machines for each gigabit.
-"""
 
 
 def drawn_photos(folder: str, count: int) -> None:
@@ -153,6 +70,38 @@ def rows(file: str, folder: str, out: str) -> tuple[float, float]:
     state = explain_folder(folder, out, explainer, QUESTIONS)
     taken = time.perf_counter() - began
     return state.total / taken, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def one_thread(file: str, folder: str) -> float:
+    """`bare` by one thread."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    return bare(file, folder)
+
+
+def by_ray(file: str, folder: str, out: str, actors: int) -> float:
+    """Photos a second of so many actors of one thread each, after the first batch."""
+    shutil.rmtree(out, ignore_errors=True)
+    told = list[tuple[float, int]]()
+    explain_on_ray(
+        folder, out, file, QUESTIONS, batch=BATCH, actors=actors,
+        progress=lambda state: told.append((time.perf_counter(), state.done)),
+    )  # fmt: skip
+    (began, first), (ended, last) = told[0], told[-1]
+    return (last - first) / (ended - began)
+
+
+def taken_in(folder: str, out: str, count: int) -> float:
+    """Rows a second that the process which writes them takes in, as they come from others, those of `out` again
+    and again."""
+    known, told, photos = list(rows_of(out)), told_there(out), photos_of(folder)
+    groups = [pickle.dumps(known[first : first + BATCH]) for first in range(0, len(known), BATCH)]
+    many = [groups[number % len(groups)] for number in range(count // BATCH)]
+    with tempfile.TemporaryDirectory() as place:
+        store, left = Store(place, told["asked"], told), [photos[0]] * count
+        began = time.perf_counter()
+        keep(store, count, left, map(pickle.loads, many), None)
+        return count / (time.perf_counter() - began)
 
 
 def by_captum(folder: str) -> float:
@@ -204,6 +153,19 @@ def report_seconds(out: str, folder: str, count: int) -> float:
         return time.perf_counter() - began
 
 
+def plan(node: float, driver: float, kilobytes: float, row: float) -> str:
+    """What 1, 10 and 100 nodes do, each with `node` photos a second; one process takes in all rows."""
+    lines = []
+    for nodes in (1, 10, 100):
+        rate = min(nodes * node, driver)
+        hours = 1e6 / rate / 3600
+        lines.append(
+            f"| {nodes} | {rate:.0f} | {hours:.2f} | {nodes * hours:.1f} | {rate * kilobytes / 1000:.0f} | "
+            f"{rate * row / 1e6:.2f} |"
+        )
+    return "\n".join(lines)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and write the page."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
@@ -221,31 +183,43 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for number in range(options.long):
             os.link(photos[number % len(photos)], Path(many) / f"{number:06d}.jpg")
         save(build("efficientnet_lite0"), file)
-        rates: dict[str, list[float]] = {"a bare loop": [], "`convlens batch`": [], "captum": []}
+        cores = len(os.sched_getaffinity(0))
+        names = (
+            "a bare loop",
+            "`convlens batch`",
+            "captum",
+            "a bare loop by one thread",
+            "Ray, 1 actor",
+            f"Ray, {cores}",
+        )
+        rates: dict[str, list[float]] = {name: [] for name in names}
         memory = 0.0
         for number in range(options.rounds):
             print(f"round {number + 1} of {options.rounds}", flush=True)
-            rates["a bare loop"].append(fresh(bare, file, folder))
             rate, memory = fresh(rows, file, folder, out)
-            rates["`convlens batch`"].append(rate)
-            rates["captum"].append(fresh(by_captum, folder))
+            found = (
+                fresh(bare, file, folder), rate, fresh(by_captum, folder), fresh(one_thread, file, folder),
+                fresh(by_ray, file, folder, f"{out}-1", 1), fresh(by_ray, file, folder, f"{out}-n", cores),
+            )  # fmt: skip
+            print(", ".join(f"{one:.1f}" for one in found), flush=True)
+            for name, one in zip(names, found, strict=True):
+                rates[name].append(one)
         size = sum(part.stat().st_size for part in parts(out)) / options.photos
         shape = next(row["maps"][0] for row in rows_of(out) if row["maps"])
         print(f"{options.long} photos, for memory", flush=True)
         _, most = fresh(rows, file, many, str(Path(place) / "many-rows"))
         report = fresh(report_seconds, out, folder, options.long)
+        driver = fresh(taken_in, folder, out, 20 * options.photos)
         kilobytes = sum(photo.stat().st_size for photo in photos) / len(photos) / 1000
-    base = median(rates["a bare loop"])
-    lines = "\n".join(
-        f"| {name} | {median(found):.1f} | {median(found) / base:.2f} |" for name, found in rates.items()
-    )
-    rate = median(rates["`convlens batch`"])
+    middle = {name: median(found) for name, found in rates.items()}
+    lines = "\n".join(f"| {name} | {one:.1f} | {one / middle[names[0]]:.2f} |" for name, one in middle.items())
+    ray = middle[names[-1]]
     text = TEXT.format(
         machine=machine.text(machine.facts()), count=options.photos, side=SIDE, rounds=options.rounds, rates=lines,
         batch=BATCH, memory=f"{memory:.0f} MB at the most with {options.photos} photos, {most:.0f} MB with "
         f"{options.long}", rows=options.long, report=report, shape=f"{shape['rows']} × {shape['columns']}",
-        bytes=f"{size:.0f}", hours=1e6 / rate / 3600, kb=kilobytes, mb=rate * kilobytes / 1000,
-        machines=125 / (rate * kilobytes / 1000),
+        bytes=f"{size:.0f}", kb=kilobytes, cores=cores, scaling=ray / cores / middle[names[-2]], ray=ray,
+        driver=driver, plan=plan(ray, driver, kilobytes, size), full=driver / ray, link=1.25e6 / (ray * kilobytes),
     )  # fmt: skip
     options.output.write_text(text, encoding="utf-8")
     print(f"-> {options.output}")

@@ -177,6 +177,7 @@ def _parser() -> argparse.ArgumentParser:
         "report", "report.run", "One HTML file on the rows of `batch`: by class, and shortcuts.", "rows"
     )
     report.add_argument("-o", "--output", required=True, metavar="OUT.html")
+    report.add_argument("--boxes", metavar="FILE.json", help="that people drew, as COCO has them")
     report.add_argument("--asked", metavar="METHOD@LAYER", help="which of the questions; the first if left out")
     explain = command("explain", "photos.explain", "Explain a photo and write the picture.", "photo")
     explain.add_argument(

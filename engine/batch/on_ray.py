@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from .questions import Answering, Questions, opened
+from .answering import Answering
+from .questions import Questions, opened
 from .run import BATCH, Progress, asked_of, keep, told_of, what_is_left
 from .sources import Photo
 from .store import Store

@@ -15,6 +15,7 @@ from ..pictures.figures import Look, picture
 from ..pictures.geometry import Geometry
 from ..pictures.photo import load_photo
 from ..pictures.render import Picture
+from .questions import EVERY
 from .sources import Photo, photos_of
 from .store import rows_of, told_there
 
@@ -23,13 +24,15 @@ from .store import rows_of, told_there
 class StoredMap:
     """A map of a photo. values: float32 [h, w], as large as its layer, or as the input where `layer` is None.
 
-    top: (index, label, probability), the most likely first. label: the photo's own class, where it is known.
+    top: (index, label, probability), the most likely first. label: the photo's own class, where it is known. size:
+    of the photo, (H, W).
     """
 
     path: str
     method: str
     layer: str | None
     target: int
+    label_of_target: str
     asked: str
     values: NDArray[np.float32]
     boxes: list[Box]
@@ -37,6 +40,7 @@ class StoredMap:
     label: str | None
     arrived: float | None
     missing: float | None
+    size: tuple[int, int]
     geometry: Geometry = field(repr=False)
     read: Callable[[], bytes] | None = field(repr=False)
 
@@ -74,16 +78,16 @@ class StoredMap:
 def read_maps(out: str | Path, asked: str | None = None) -> Iterator[StoredMap]:
     """The maps that a run wrote, a photo after the other; rows with an error have none.
 
-    asked: one of the questions, as it was asked; None for all. Raises ValueError where there are no rows, or
-    nothing of the kind was asked.
+    asked: one of the questions, as it was asked, or one layer of "hires_cam@all"; None for all. Raises ValueError
+    where there are no rows, or nothing of the kind was asked.
     """
     told = told_there(out)
-    if asked is not None and asked not in told["asked"]["asked"]:
+    if asked is not None and not {asked, f"{asked.partition('@')[0]}@{EVERY}"} & {*told["asked"]["asked"]}:
         raise ValueError(f"{asked!r} was not asked there: {', '.join(told['asked']['asked'])}")
     geometry, photos = Geometry.from_dict(told["geometry"]), _photos(told)
     for row in rows_of(out):
         for map in row["maps"] or []:
-            if asked is None or map["asked"] == asked:
+            if asked in (None, map["asked"], f"{map['method']}@{EVERY}"):
                 photo = photos.get(row["path"])
                 yield stored(row, map, geometry, None if photo is None else photo.read)
 
@@ -106,8 +110,8 @@ def stored(
         for box in map["boxes"]
     ]
     return StoredMap(
-        row["path"], map["method"], map["layer"], map["target"], about,
+        row["path"], map["method"], map["layer"], map["target"], map["label"], about,
         np.asarray(map["values"], np.float32).reshape(map["rows"], map["columns"]), boxes,
         [(one["index"], one["label"], one["probability"]) for one in row["top"]], row["label"], map["arrived"],
-        map["missing"], geometry, read,
+        map["missing"], (row["height"], row["width"]), geometry, read,
     )  # fmt: skip

@@ -12,7 +12,9 @@ from ..methods import METHODS
 from ..pictures.colours import colors_of
 from ..pictures.render import data_url, fit
 from ..text import whole_page
+from .drawn import DrawnBoxes, Inside, inside
 from .places import on_this_machine
+from .questions import EVERY
 from .reading import StoredMap, read_maps
 from .store import rows_of, told_there
 from .strategies import BORDER, Strategy, prepared, strategies
@@ -51,41 +53,74 @@ addEventListener("click", ({target}) => {
 
 @dataclass(frozen=True, eq=False)
 class ClassReport:
-    """What was found of a class. maps: its photos', the surest first; found: their strategies."""
+    """What was found of a class. maps: its photos', the surest first; found: their strategies; inside: of those
+    whose photos people drew boxes on, in the same order, how much lies in them, None for the others."""
 
     label: str
     maps: list[StoredMap]
     found: list[Strategy]
+    inside: list[Inside | None]
 
     @property
     def suspected(self) -> list[Strategy]:
         """Those that look like a shortcut, the one with most photos first."""
         return [one for one in self.found if one.suspected]
 
+    @property
+    def within(self) -> Inside | None:
+        """The means of what is known of boxes; None where nothing is."""
+        known = [one for one in self.inside if one is not None]
+        if not known:
+            return None
+        return Inside(float(np.mean([one.share for one in known])), float(np.mean([one.room for one in known])))
 
-def class_reports(out: str | Path, asked: str | None = None) -> list[ClassReport]:
+    @property
+    def outside(self) -> bool:
+        """Do its maps lie outside the boxes: less of them inside than of a map that is the same everywhere?"""
+        within = self.within
+        return within is not None and within.share < within.room
+
+
+def class_reports(out: str | Path, asked: str | None = None, boxes: str | Path | None = None) -> list[ClassReport]:
     """Every class that maps are of, those with a suspicion first, then those with most photos.
 
-    asked: one of the questions, as it was asked; the first unless given. Raises ValueError where there are none.
+    asked: one of the questions, as it was asked; the first unless given, of all layers the last one. boxes:
+    that people drew, a COCO file. Raises ValueError where there are none.
     """
     told = told_there(out)
     question = asked or told["asked"]["asked"][0]
+    if question.endswith(f"@{EVERY}"):
+        method = question.partition("@")[0]
+        names = (
+            map["asked"] for row in rows_of(out, ["maps"]) for map in row["maps"][::-1] if map["method"] == method
+        )
+        question = next(names, question)
+    drawn = None if boxes is None else DrawnBoxes(boxes)
     by_class: dict[int, list[StoredMap]] = {}
     for one in read_maps(out, question):
         by_class.setdefault(one.target, []).append(one)
     found = []
     for target, maps in by_class.items():
         ranked = sorted(maps, key=lambda map: (-_chance(map), map.path))
-        found.append(
-            ClassReport(told["classes"][target], ranked, strategies(prepared([map.values for map in ranked])))
+        held = [inside(map, own) if drawn is not None and (own := drawn.of(map)) else None for map in ranked]
+        groups = strategies(prepared([map.values for map in ranked]))
+        found.append(ClassReport(told["classes"][target], ranked, groups, held))
+    if drawn is not None and all(one.within is None for one in found):
+        raise ValueError(
+            f"{drawn.name} has boxes for none of these photos: it names them by their paths, or names"
         )
-    return sorted(found, key=lambda one: (-sum(len(s.members) for s in one.suspected), -len(one.maps), one.label))
+    return sorted(
+        found,
+        key=lambda one: (-sum(len(s.members) for s in one.suspected), not one.outside, -len(one.maps), one.label),
+    )
 
 
-def write_report(out: str | Path, file: str | Path, asked: str | None = None) -> list[ClassReport]:
-    """Write the report of a folder of rows; what was found, by class."""
+def write_report(
+    out: str | Path, file: str | Path, asked: str | None = None, boxes: str | Path | None = None
+) -> list[ClassReport]:
+    """Write the report of a folder of rows; what was found, by class. Otherwise as `class_reports`."""
     path = on_this_machine(file, "reports")
-    found = class_reports(out, asked)
+    found = class_reports(out, asked, boxes)
     told = told_there(out)
     broken = [row for row in rows_of(out, ["path", "error"]) if row["error"] is not None]
     head = f"What {told['model']['title']} looks at"
@@ -114,6 +149,12 @@ def _suspicions(found: Sequence[ClassReport]) -> str:
         for one in found
         for strategy in one.suspected
     ]
+    lines += [
+        f"<li><a href='#{_anchor(one.label)}'>{escape(one.label)}</a>: {one.within.share:.0%} of its maps lie in "
+        f"the boxes that people drew, which take {one.within.room:.0%} of what the network saw</li>"
+        for one in found
+        if one.outside and one.within
+    ]
     if not lines:
         return "<p>No class is recognised at one place away from the middle.</p>"
     return (
@@ -124,16 +165,27 @@ def _suspicions(found: Sequence[ClassReport]) -> str:
 
 
 def _table(found: Sequence[ClassReport]) -> str:
-    heads = ("class", "photos", "surest", "wrong", "strategies", "sameness", f"in the outer {BORDER:.0%}")
+    heads = (
+        "class",
+        "photos",
+        "surest",
+        "wrong",
+        "strategies",
+        "sameness",
+        f"in the outer {BORDER:.0%}",
+        "in boxes (room)",
+    )
     rows = ""
     for one in found:
         wrong = sum(map.label is not None and map.label != _top(map) for map in one.maps)
-        first = one.found[0]
+        first, within = one.found[0], one.within
+        held = "" if within is None else f"{within.share:.2f} ({within.room:.2f})"
         cells = (
             (one.label, f"<a href='#{_anchor(one.label)}'>{escape(one.label)}</a>"),
             (len(one.maps), str(len(one.maps))), (_chance(one.maps[0]), f"{_chance(one.maps[0]):.2f}"),
             (wrong, str(wrong)), (len(one.found), str(len(one.found))),
             (first.sameness, f"{first.sameness:.2f}"), (first.border, f"{first.border:.2f}"),
+            (-1 if within is None else within.share - within.room, held),
         )  # fmt: skip
         row = "".join(f'<td data-value="{escape(str(value))}">{text}</td>' for value, text in cells)
         rows += f"<tr>{row}</tr>"
@@ -152,11 +204,14 @@ def _section(one: ClassReport) -> str:
         order = np.argsort(np.square(near - strategy.mean).sum((1, 2)))[:EXAMPLES]
         figures += "".join(_photo(one.maps[int(strategy.members[place])]) for place in order)
         body += f"<div{kind}><h3>{escape(named)}: {_where(strategy)}</h3><div class='row'>{figures}</div></div>"
+    known = [number for number, held in enumerate(one.inside) if held is not None]
+    aside = sorted(known, key=lambda number: _gain(one.inside[number]))[:SHEET]
     wrong = [map for map in one.maps if map.label is not None and map.label != _top(map)]
     for title, maps in (
         ("most sure", one.maps[:SHEET]),
         ("least sure", one.maps[: -SHEET - 1 : -1] if len(one.maps) > SHEET else []),
         ("against their label", wrong[:SHEET]),
+        ("farthest from their boxes", [one.maps[number] for number in aside]),
     ):
         if maps:
             figures = "".join(map(_photo, maps))
@@ -192,6 +247,10 @@ def _photo(map: StoredMap) -> str:
     if isinstance(owner, Path):
         image = f'<a href="{escape(owner.resolve().as_uri())}">{image}</a>'
     return f"<figure>{image}{told}</figure>"
+
+
+def _gain(held: Inside | None) -> float:
+    return 0.0 if held is None else held.share - held.room
 
 
 def _top(map: StoredMap) -> str:

@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from ..run.explainer import Explainer
+from .answering import Answering
 from .places import is_address
-from .questions import Answering, Questions, content_of, decoded
+from .questions import Questions, content_of, decoded
 from .sources import Photo, photos_of
 from .store import Store
 

@@ -71,6 +71,7 @@ class Store:
     def __init__(
         self, folder: str | Path, asked: Mapping[str, Any], told: Mapping[str, Any] | None = None
     ) -> None:
+        parquet()  # what is missing is told before anything is asked
         self.folder, self.asked = place_of(folder), dict(asked)
         self.told = dict(told or {})
         self.folder.mkdir(parents=True, exist_ok=True)

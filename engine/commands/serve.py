@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..batch.questions import Answering, Questions
+from ..batch.answering import Answering
+from ..batch.questions import Questions
 from ..files.artifact import load, save
 from ..files.shelf import open_model
 from ..run.explainer import Explainer

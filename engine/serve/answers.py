@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batch.questions import Answering, Questions, opened
+from ..batch.answering import Answering
+from ..batch.questions import Questions, opened
 from ..batch.reading import stored
 from ..batch.sources import Photo
 from ..pictures.render import fit, png

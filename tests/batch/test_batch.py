@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from engine import Explainer, compile_model, save
-from engine.batch.questions import Questions, at_own_size
+from engine.batch.answering import at_own_size
+from engine.batch.exports import write_zarr
+from engine.batch.questions import Questions
 from engine.batch.reading import read_maps
 from engine.batch.run import Progress, explain_folder
 from engine.batch.sources import photos_of
@@ -288,6 +290,48 @@ def test_kills_lose_nothing_and_repeat_nothing(explainer: Explainer, tmp_path: P
     assert kills > 5 and not list(out.glob(".part-*"))
 
 
+def test_every_layer_comes_from_one_pass(explainer: Explainer, tmp_path: Path) -> None:
+    photos, out = folder_of(tmp_path / "photos", 3), tmp_path / "out"
+    asked = Questions(("hires_cam@all", "lrp_epsilon_plus@all", "saliency", "grad_cam"))
+    assert len(explainer.layers) == 4
+    explain_folder(photos, out, explainer, asked)
+    single = [f"{method}@{layer}" for method in ("hires_cam", "lrp_epsilon_plus") for layer in explainer.layers]
+    explain_folder(photos, tmp_path / "single", explainer, Questions((*single, "saliency", "grad_cam")))
+    for row, one in zip(rows_of(out), rows_of(tmp_path / "single"), strict=True):
+        assert [map["asked"] for map in row["maps"]] == [map["asked"] for map in one["maps"]]
+        for map, own in zip(row["maps"], one["maps"], strict=True):
+            largest = max(abs(value) for value in own["values"])
+            assert map["values"] == pytest.approx(own["values"], abs=1e-5 * largest + 1e-12)
+            assert map["arrived"] == pytest.approx(own["arrived"]) and map["stride"] == own["stride"]
+    assert len(list(read_maps(out, "hires_cam@all"))) == 12 and len(list(read_maps(out, single[0]))) == 3
+    with pytest.raises(ValueError, match="'grad_cam@2' was not asked there"):
+        list(read_maps(out, "grad_cam@2"))
+    assert write_zarr(out, tmp_path / "maps.zarr") == 3
+    assert len(list(pytest.importorskip("zarr").open_group(str(tmp_path / "maps.zarr"), mode="r").arrays())) == 10
+    for wrong, told in (
+        ("saliency@all", "saliency explains the image, and is read at no layer"),
+        ("saliency@1", "saliency explains the image, and is read at no layer"),
+        ("grad_cam@nowhere", "the file has no layer 'nowhere': it has"),
+        ("nothing", "the file has no 'nothing': it has"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            explain_folder(photos, tmp_path / "none", explainer, Questions((wrong,)))
+
+
+def test_a_map_of_pixels_is_not_shrunk_to_its_layer(explainer: Explainer, tmp_path: Path) -> None:
+    """Guided Grad-CAM belongs to a layer, and is as sharp as the image."""
+    own = compile_model(network(), torch.rand(1, 3, 32, 32), "all", ["guided_grad_cam"], LABELS)
+    photos, out = folder_of(tmp_path / "photos", 2), tmp_path / "out"
+    explain_folder(photos, out, own, Questions(("guided_grad_cam@2",)))
+    for row in rows_of(out):
+        x = own.preprocess(torch.from_numpy(cv2.imread(str(photos / row["path"]))[:, :, ::-1].copy()))
+        _, map = own.answer(x, None, "guided_grad_cam", "2")
+        (found,) = row["maps"]
+        wanted = flat(map, "guided_grad_cam")[0]
+        assert (found["rows"], found["columns"], found["layer"]) == (32, 32, "2")
+        assert torch.allclose(torch.tensor(found["values"]).reshape(32, 32), wanted, rtol=1e-2, atol=1e-6)
+
+
 def test_a_full_disk_is_told_before_it_is_full(
     explainer: Explainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -303,7 +347,7 @@ def test_a_full_disk_is_told_before_it_is_full(
 
 
 def test_other_tools_read_what_is_written(explainer: Explainer, tmp_path: Path) -> None:
-    from engine.batch.exports import write_coco, write_label_studio, write_overlays, write_zarr
+    from engine.batch.exports import write_coco, write_label_studio, write_overlays
 
     photos, out = folder_of(tmp_path / "photos", 4, ("bad.png",)), tmp_path / "out"
     explain_folder(photos, out, explainer, Questions(("hires_cam", "grad_cam@1")))

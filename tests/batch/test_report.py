@@ -1,5 +1,6 @@
 """The report finds a shortcut that it was not told of, and calls nothing one that is none."""
 
+import json
 import re
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from engine import Explainer, compile_model
+from engine.batch.drawn import DrawnBoxes, inside
 from engine.batch.report import write_report
 from engine.batch.run import explain_folder
-from engine.batch.store import Store
+from engine.batch.store import Store, rows_of
 from engine.batch.strategies import SIDE, eigengap, prepared, strategies
 
 LABELS = ["cat", "coffee", "astronaut"]
@@ -151,3 +153,59 @@ def untrained() -> Explainer:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
     return compile_model(network.eval(), torch.zeros(1, 3, SIZE, SIZE), "all", ["hires_cam"], LABELS)
+
+
+def test_maps_outside_of_the_boxes_that_people_drew_are_told(tmp_path: Path) -> None:
+    """A formula of its own: the maps are drawn, so what of them lies in a box is counted by hand."""
+    explainer = trained(*data(tmp_path / "photos", marked=False))
+    explain_folder(tmp_path / "photos", tmp_path / "rows", explainer)
+    images, annotations = [], []
+    for number, row in enumerate(rows_of(tmp_path / "rows")):
+        images.append({"id": number, "file_name": row["path"], "height": 48, "width": 48})
+        (map,) = row["maps"]
+        values = np.asarray(map["values"]).reshape(map["rows"], map["columns"])
+        side = 48 / map["rows"]
+        top, left = np.unravel_index(int(values.argmax()), values.shape)
+        if row["label"] == "cat":  # at the other end of the photo
+            top, left = (0 if place >= map["rows"] / 2 else map["rows"] - 1 for place in (top, left))
+        box = [float(left * side), float(top * side), side, side]
+        annotations.append({"id": number, "image_id": number, "category_id": 1, "bbox": box})
+    told = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "thing"}]}
+    (tmp_path / "boxes.json").write_text(json.dumps(told))
+    found = {
+        one.label: one
+        for one in write_report(tmp_path / "rows", tmp_path / "report.html", boxes=tmp_path / "boxes.json")
+    }
+    assert found["cat"].outside and not found["coffee"].outside and not found["astronaut"].outside
+    page = (tmp_path / "report.html").read_text()
+    assert "farthest from their boxes" in page and "of its maps lie in the boxes that people drew" in page
+    map, boxes = found["coffee"].maps[0], DrawnBoxes(tmp_path / "boxes.json").of(found["coffee"].maps[0])
+    (box,) = boxes
+    held = inside(map, boxes)
+    pixels = np.maximum(map.at_input, 0)
+    (top, bottom), (left, right) = (
+        (round(a), round(b)) for a, b in ((box.top, box.bottom), (box.left, box.right))
+    )
+    assert held is not None and held.room == pytest.approx((bottom - top) * (right - left) / 48**2)
+    assert held.share == pytest.approx(pixels[top:bottom, left:right].sum() / pixels.sum(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("[]", "is no COCO file of boxes"),
+        ("{}", "is no COCO file of boxes: KeyError: 'images'"),
+        ('{"images": [{"id": 1, "file_name": "x.png"}], "annotations": []}', "has boxes for none of these photos"),
+        (None, "there is no 'boxes.json' with boxes"),
+    ],
+)
+def test_a_file_without_boxes_of_these_photos_is_refused(tmp_path: Path, content: str | None, told: str) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    explainer = compile_model(network.eval(), torch.rand(1, 3, SIZE, SIZE), "all", ["hires_cam"], LABELS)
+    (tmp_path / "photos").mkdir()
+    cv2.imwrite(str(tmp_path / "photos" / "x.png"), skimage.data.coffee()[:60, :60])
+    explain_folder(tmp_path / "photos", tmp_path / "rows", explainer)
+    if content is not None:
+        (tmp_path / "boxes.json").write_text(content)
+    with pytest.raises(ValueError, match=told):
+        write_report(tmp_path / "rows", tmp_path / "report.html", boxes=tmp_path / "boxes.json")
