@@ -35,6 +35,7 @@ GUESTS = {
     "batch.exports": {"cv2", "zarr"},
     "batch.on_ray": {"cv2", "ray"},
     "batch.strategies": {"cv2", "sklearn"},
+    "batch.places": {"upath"},
     "batch.sources": {"datasets"},
     "batch.store": {"pyarrow"},
     "commands.photos": {"cv2"},
