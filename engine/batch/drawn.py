@@ -1,6 +1,7 @@
 """Boxes that people drew, as COCO has them, and how much of a map lies in them."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -43,8 +44,8 @@ class DrawnBoxes:
             raise ValueError(f"{self.name} is no COCO file of boxes: {type(error).__name__}: {error}") from None
         self.by_path = found
         # A photo may lie in another folder here; a name that two of them have tells nothing.
-        last = [PurePosixPath(path).name for path in found]
-        self.by_name = {name: found[path] for name, path in zip(last, found, strict=True) if last.count(name) == 1}
+        last = Counter(PurePosixPath(path).name for path in found)
+        self.by_name = {name: own for path, own in found.items() if last[name := PurePosixPath(path).name] == 1}
 
     def of(self, map: StoredMap) -> list[Box]:
         """Those of a map's photo: of the class that the map is of, where the file knows a class called so."""

@@ -81,13 +81,9 @@ def explain_on_ray(
         photos, left = what_is_left(store, source, explainer, retry_errors)
         if not left:
             return keep(store, photos, left, [], progress)
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_worker_niceness", "0")  # 15 otherwise, and the machine's other work goes first
         own = not ray.is_initialized()
         if own:
-            # What actors run is this very code, on machines that have another version of it too.
-            here = {} if address == "local" else {"runtime_env": {"py_modules": [str(PACKAGE)]}}
-            ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="ERROR", **here)
+            join(ray, address)
         try:
             cpus = int(ray.cluster_resources().get("CPU", 0))
             count = max(1, cpus // threads) if actors is None else actors
@@ -98,6 +94,15 @@ def explain_on_ray(
         finally:
             if own:
                 ray.shutdown()
+
+
+def join(ray: Any, address: str, **more: Any) -> None:
+    """Start Ray, where the address is "local", or join a cluster, to which this code travels: what actors run is
+    the same, on machines that have another version of it too. more: for `ray.init`."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # 15 otherwise, and the machine's other work goes first
+    here = {} if address == "local" else {"runtime_env": {"py_modules": [str(PACKAGE)]}}
+    ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="ERROR", **here, **more)
 
 
 def _answers(

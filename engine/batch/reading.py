@@ -1,6 +1,6 @@
 """What a run wrote, given back as maps and as pictures."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,7 @@ def stored(
     row: dict[str, Any], map: dict[str, Any], geometry: Geometry, read: Callable[[], bytes] | None = None
 ) -> StoredMap:
     """One of the maps of a row as what it is. read: the photo's bytes, where they are to be had."""
-    about = map["label"] if map["rather_than"] is None else f"{map['label']} rather than {map['rather_than']}"
+    about = class_asked(map)
     boxes = [
         Box(box["left"], box["top"], box["right"], box["bottom"], box["score"], label=about)
         for box in map["boxes"]
@@ -115,3 +115,8 @@ def stored(
         [(one["index"], one["label"], one["probability"]) for one in row["top"]], row["label"], map["arrived"],
         map["missing"], (row["height"], row["width"]), geometry, read,
     )  # fmt: skip
+
+
+def class_asked(map: Mapping[str, Any]) -> str:
+    """What a row's map is of, in words: "tiger cat rather than tabby"."""
+    return str(map["label"]) if map["rather_than"] is None else f"{map['label']} rather than {map['rather_than']}"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -165,28 +166,21 @@ def _suspicions(found: Sequence[ClassReport]) -> str:
 
 
 def _table(found: Sequence[ClassReport]) -> str:
-    heads = (
-        "class",
-        "photos",
-        "surest",
-        "wrong",
-        "strategies",
-        "sameness",
-        f"in the outer {BORDER:.0%}",
-        "in boxes (room)",
-    )
+    heads = ["class", "photos", "surest", "wrong", "strategies", "sameness", f"in the outer {BORDER:.0%}"]
+    held = any(one.within is not None for one in found)
+    heads += ["in boxes (room)"] if held else []
     rows = ""
     for one in found:
         wrong = sum(map.label is not None and map.label != _top(map) for map in one.maps)
         first, within = one.found[0], one.within
-        held = "" if within is None else f"{within.share:.2f} ({within.room:.2f})"
-        cells = (
+        told = "" if within is None else f"{within.share:.2f} ({within.room:.2f})"
+        cells: list[tuple[Any, str]] = [
             (one.label, f"<a href='#{_anchor(one.label)}'>{escape(one.label)}</a>"),
             (len(one.maps), str(len(one.maps))), (_chance(one.maps[0]), f"{_chance(one.maps[0]):.2f}"),
             (wrong, str(wrong)), (len(one.found), str(len(one.found))),
             (first.sameness, f"{first.sameness:.2f}"), (first.border, f"{first.border:.2f}"),
-            (-1 if within is None else within.share - within.room, held),
-        )  # fmt: skip
+        ]  # fmt: skip
+        cells += [(-1 if within is None else within.share - within.room, told)] if held else []
         row = "".join(f'<td data-value="{escape(str(value))}">{text}</td>' for value, text in cells)
         rows += f"<tr>{row}</tr>"
     columns = "".join(f"<th><button>{escape(head)}</button></th>" for head in heads)

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import signal
 import tempfile
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..batch.answering import Answering
+from ..batch.on_ray import join
 from ..batch.questions import Questions
 from ..files.artifact import load, save
 from ..files.shelf import open_model
@@ -99,16 +99,11 @@ def _signals_wait() -> Iterator[None]:
 
 def _on_ray(ray: Any, options: argparse.Namespace, file: Path, explainer: Explainer) -> None:
     """Start Ray, or join it, and serve there until somebody ends it."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_worker_niceness", "0")  # 15 otherwise, and the machine's other work goes first
     own = options.address == "local"
     store = {"object_store_memory": STORE} if own else {}
     try:
         with _signals_wait():
-            ray.init(
-                address=options.address, include_dashboard=False, log_to_driver=False, logging_level="ERROR",
-                **store,
-            )  # fmt: skip
+            join(ray, options.address, **store)
         from ..serve import on_ray
 
         settings = settings_of(options, int(ray.cluster_resources().get("CPU", 0)))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..batch.answering import Answering
 from ..batch.questions import Questions, opened
-from ..batch.reading import stored
+from ..batch.reading import class_asked, stored
 from ..batch.sources import Photo
 from ..pictures.render import fit, png
 from ..run.explainer import Explainer
@@ -107,7 +107,6 @@ def told(row: dict[str, Any], listed: bool = False) -> dict[str, Any]:
     values: the map [h, w], as base64 of float32, little-endian, row by row; listed: as lists of numbers.
     """
     map = row["maps"][0]
-    about = map["label"] if map["rather_than"] is None else f"{map['label']} rather than {map['rather_than']}"
     values = np.asarray(map["values"], "<f4").reshape(map["rows"], map["columns"])
     written: Any = base64.b64encode(values.tobytes()).decode()
     if listed:
@@ -115,7 +114,7 @@ def told(row: dict[str, Any], listed: bool = False) -> dict[str, Any]:
     return {
         "height": row["height"], "width": row["width"],
         "classes": [one | {"probability": _number(one["probability"])} for one in row["top"]],
-        "method": map["method"], "layer": map["layer"], "target": map["target"], "asked": about,
+        "method": map["method"], "layer": map["layer"], "target": map["target"], "asked": class_asked(map),
         "shape": list(values.shape), "values": written, "stride": map["stride"], "offset": map["offset"],
         "boxes": map["boxes"], "arrived": _number(map["arrived"]), "missing": _number(map["missing"]),
     }  # fmt: skip

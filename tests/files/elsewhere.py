@@ -60,3 +60,12 @@ def in_the_file(
     with torch.no_grad():
         net = explainer.module
         return net.forward(x), net.explain(x, seed, method, explainer.layer_index(layer))
+
+
+# A question of a method and a layer that the network of these tests has not, and what is said of it.
+WRONG_QUESTIONS = [
+    (("gradcam", -1), "no method is called 'gradcam'"),
+    (("grad_cam", "stem.9"), "no layer is called 'stem.9'; the nearest are stem"),
+    (("grad_cam", 99), "layer 99 is not one of 0"),
+    (("cam", "stem.0"), "cam has one layer"),
+]

@@ -13,7 +13,7 @@ from engine.__main__ import main
 from engine.errors import ArtifactError
 from engine.files.artifact import Explainer, load
 from engine.files.pt2 import export_program, write_pt2
-from tests.files.elsewhere import QUESTIONS, explained, images, in_the_file, network
+from tests.files.elsewhere import QUESTIONS, WRONG_QUESTIONS, explained, images, in_the_file, network
 
 BOUND = {torch.float32: 1e-6, torch.float64: 1e-12}
 
@@ -113,15 +113,7 @@ def test_another_network_is_not_written_in_the_explainer_s_name(explainer: Expla
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("question", "message"),
-    [
-        (("gradcam", -1), "no method is called 'gradcam'"),
-        (("grad_cam", "stem.9"), "no layer is called 'stem.9'; the nearest are stem"),
-        (("grad_cam", 99), "layer 99 is not one of 0"),
-        (("cam", "stem.0"), "cam has one layer"),
-    ],
-)
+@pytest.mark.parametrize(("question", "message"), WRONG_QUESTIONS)
 def test_wrong_questions_are_refused_before_anything_is_written(
     explainer: Explainer, tmp_path: Path, question: tuple[str, str | int], message: str
 ) -> None:

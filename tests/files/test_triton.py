@@ -16,7 +16,7 @@ from engine.errors import ArtifactError
 from engine.files.artifact import Explainer, load, save
 from engine.files.triton import write_triton
 from engine.pictures.geometry import Geometry
-from tests.files.elsewhere import GEOMETRY, QUESTIONS, explained, images, in_the_file
+from tests.files.elsewhere import GEOMETRY, QUESTIONS, WRONG_QUESTIONS, explained, images, in_the_file
 
 
 @pytest.fixture(scope="module")
@@ -171,15 +171,7 @@ def test_a_triton_model_is_no_file_of_ours(explainer: Explainer, tmp_path: Path)
         load(write_triton(explainer, tmp_path) / "1" / "model.pt")
 
 
-@pytest.mark.parametrize(
-    ("question", "message"),
-    [
-        (("gradcam", -1), "no method is called 'gradcam'"),
-        (("grad_cam", "stem.9"), "no layer is called 'stem.9'; the nearest are stem"),
-        (("grad_cam", 99), "layer 99 is not one of 0"),
-        (("cam", "stem.0"), "cam has one layer"),
-    ],
-)
+@pytest.mark.parametrize(("question", "message"), WRONG_QUESTIONS)
 def test_wrong_questions_are_refused_before_anything_is_written(
     explainer: Explainer, tmp_path: Path, question: tuple[str, str | int], message: str
 ) -> None:
