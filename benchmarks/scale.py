@@ -14,6 +14,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -77,6 +78,14 @@ def one_thread(file: str, folder: str) -> float:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     return bare(file, folder)
+
+
+def side_by_side(file: str, folder: str, count: int) -> float:
+    """Photos a second of so many of `one_thread` at once, which know nothing of each other: what the machine gives
+    to processes that share its caches and memory."""
+    with ThreadPoolExecutor(count) as pool:
+        rates = list[float](pool.map(lambda _: fresh(one_thread, file, folder), range(count)))
+    return sum(rates)
 
 
 def by_ray(file: str, folder: str, out: str, actors: int) -> float:
@@ -189,6 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "`convlens batch`",
             "captum",
             "a bare loop by one thread",
+            f"{cores} of those at once",
             "Ray, 1 actor",
             f"Ray, {cores}",
         )
@@ -199,6 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             rate, memory = fresh(rows, file, folder, out)
             found = (
                 fresh(bare, file, folder), rate, fresh(by_captum, folder), fresh(one_thread, file, folder),
+                side_by_side(file, folder, cores),
                 fresh(by_ray, file, folder, f"{out}-1", 1), fresh(by_ray, file, folder, f"{out}-n", cores),
             )  # fmt: skip
             print(", ".join(f"{one:.1f}" for one in found), flush=True)
@@ -219,6 +230,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         batch=BATCH, memory=f"{memory:.0f} MB at the most with {options.photos} photos, {most:.0f} MB with "
         f"{options.long}", rows=options.long, report=report, shape=f"{shape['rows']} × {shape['columns']}",
         bytes=f"{size:.0f}", kb=kilobytes, cores=cores, scaling=ray / cores / middle[names[-2]], ray=ray,
+        apart=middle[names[-3]] / cores / middle[names[-4]], of_apart=ray / middle[names[-3]],
         driver=driver, plan=plan(ray, driver, kilobytes, size), full=driver / ray, link=1.25e6 / (ray * kilobytes),
     )  # fmt: skip
     options.output.write_text(text, encoding="utf-8")

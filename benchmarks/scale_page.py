@@ -14,9 +14,11 @@ convlens report rows -o report.html
 column `path` and maybe one called `label`, a `.tar` of WebDataset, or a folder that Hugging Face `datasets`
 saved. Photos and rows may lie at an address, `s3://bucket/photos`, `gs://…`, `hf://…`: whatever fsspec knows, by
 the package for it (s3fs, gcsfs, …) and its credentials. `--target` is the top class, the `label`, the top one
-rather than the `runner-up`, or a class. `hires_cam@all` asks every layer at once, from one pass. `--trust
-deletion,insertion` measures each map beside controls, `--overlays DIR`, `--coco FILE`, `--label-studio FILE`
-and `--zarr DIR` (an array for each question, so for each layer of `@all`) write what other tools read. In Python:
+rather than the `runner-up`, or a class. `hires_cam@all` asks every layer at once, from one pass. `--smooth 25`
+takes the mean over noisy copies, `--option integrated_gradients.steps=50` and `--baseline blur` say how methods
+of many passes go. `--trust deletion,insertion` measures each map beside controls, `--overlays DIR`, `--coco
+FILE`, `--label-studio FILE` and `--zarr DIR` (an array for each question, so for each layer of `@all`) write
+what other tools read. In Python:
 
 ```python
 explainer = convlens.open_model("efficientnet_lite0")
@@ -55,7 +57,9 @@ full is told before it is.
 
 The bare loop reads, decodes, preprocesses and asks, {batch} photos at once, and keeps nothing. captum asks the
 same of the network itself, by `LayerGradCam`, with photos from a `DataLoader` with one worker. Ray's rates are
-those after the first batch: {cores} actors are at {scaling:.2f} of {cores} times one.
+those after the first batch: {cores} actors are at {scaling:.2f} of {cores} times one, and at {of_apart:.2f} of
+{cores} bare loops at once, which themselves are at {apart:.2f} of {cores} times one: they share caches and
+memory.
 
 Memory: {memory}. It holds two batches of photos and at most 256 rows, however many photos there are.
 

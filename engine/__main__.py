@@ -90,6 +90,8 @@ def _add_batch(batch: argparse.ArgumentParser) -> None:
         "--target", default="top", metavar="top|label|runner-up|NAME|INDEX", help="which class is explained"
     )
     batch.add_argument("--option", action="append", default=[], metavar="METHOD.NAME=VALUE")
+    batch.add_argument("--smooth", type=int, default=0, metavar="N", help="the mean over N noisy copies of each")
+    batch.add_argument("--baseline", default=BASELINES[0], choices=BASELINES, help="of methods of many passes")
     batch.add_argument("--trust", metavar="A,B", help="columns of `evaluate`, for each photo beside controls")
     batch.add_argument("--threshold", type=float, default=0.2, metavar="SHARE", help="where boxes end")
     batch.add_argument("--batch", type=int, default=8, metavar="N", help="photos that are asked together")

@@ -41,7 +41,7 @@ class Answering:
                 "and a runner-up takes two classes"
             )
         self.explainer, self.questions = explainer, questions
-        self.asked = each_asked(explainer, questions.asked)
+        self.asked = each_asked(explainer, questions)
         names = [asked.name for asked in self.asked]
         self.evaluation = Evaluation(explainer, names, questions.trust, seed, questions.options)
         self.chosen = None if questions.target in CLASSES else explainer.class_index(questions.target)
@@ -111,12 +111,13 @@ class Answering:
         self, x: Tensor, targets: Sequence[int], others: Sequence[int | None], plain: bool
     ) -> tuple[Tensor, list["_Maps"]]:
         """The logits, and each map that is asked for. plain: is nothing held against another class?"""
-        explainer, maps = self.explainer, list[_Maps]()
+        explainer, questions, maps = self.explainer, self.questions, list[_Maps]()
+        asked_more = {*explainer.module.path_of, *explainer.module.alone}  # whose answers say more than the map
         logits: Tensor | None = None
         for (method, every), group in groupby(self.asked, lambda asked: (asked.method, asked.every)):
             for asked in [next(group)] if every else group:
                 layer = -1 if asked.layer is None else asked.layer
-                if plain and not every and method not in {*explainer.module.path_of, *explainer.module.alone}:
+                if plain and not every and not questions.smooth and method not in asked_more:
                     logits, values = explainer.answer(x, targets, method, layer)
                     maps.append(self._kept(asked, values))
                     continue
@@ -124,8 +125,10 @@ class Answering:
                 seed = None
                 if not plain or max(targets) >= 0:
                     seed = self._seed(explainer.forward(x) if logits is None else logits, targets, others)
-                options = self.questions.options.get(method)
-                answer = explainer.ask(x, None, method, EVERY if every else layer, seed=seed, options=options)
+                answer = explainer.ask(
+                    x, None, method, EVERY if every else layer, seed=seed, smooth=questions.smooth,
+                    baseline=questions.baseline, options=questions.options.get(method),
+                )  # fmt: skip
                 logits = answer.logits
                 if not every:
                     maps.append(self._kept(asked, answer.values, **_measured(answer, asked, explainer)))

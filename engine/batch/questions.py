@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import PhotoError
 from ..methods import METHODS, Place
+from ..methods.baselines import BASELINES
 from ..pictures.boxes import THRESHOLD
 from ..pictures.photo import load_photo
 from ..run.explainer import Explainer
@@ -26,7 +27,8 @@ class Questions:
     asked: methods, or methods at layers, as "hires_cam@blocks.4.2", or at all of them, "hires_cam@all". target:
     "top", the network's own class; "label", the photo's, its own where it has none; "runner-up", the top one
     rather than the next; or a class, by name or number. trust: columns of an evaluation. threshold: of boxes, a
-    share of a map's maximum.
+    share of a map's maximum. options, smooth, baseline: as `Explainer.ask` takes them, options by method; smooth
+    is of those that take one pass, options and baseline of those that take many.
     """
 
     asked: tuple[str, ...] = ("hires_cam",)
@@ -34,11 +36,19 @@ class Questions:
     trust: tuple[str, ...] = ()
     threshold: float = THRESHOLD
     options: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    smooth: int = 0
+    baseline: str = BASELINES[0]
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a threshold that is no share."""
+        """Raises ValueError for a threshold that is no share, and for copies and baselines that there are not."""
         if not 0 <= self.threshold <= 1:
             raise ValueError(f"threshold is a share of a map's maximum, 0 to 1; got {self.threshold}")
+        if self.smooth < 0:
+            raise ValueError(f"smooth is a number of noisy copies; got {self.smooth}")
+        if self.baseline not in BASELINES:
+            raise ValueError(f"no baseline is called {self.baseline!r}; there are {', '.join(BASELINES)}")
+        if self.trust and (self.smooth or self.baseline != BASELINES[0]):
+            raise ValueError("trust is measured of maps as their methods make them: leave smooth and baseline out")
 
     def as_dict(self) -> dict[str, Any]:
         """What makes a run another one."""
@@ -48,6 +58,8 @@ class Questions:
             "trust": list(self.trust),
             "threshold": self.threshold,
             "options": {name: dict(own) for name, own in self.options.items()},
+            "smooth": self.smooth,
+            "baseline": self.baseline,
         }
 
 
@@ -66,9 +78,31 @@ class Asked:
     offset: list[float] | None = None
 
 
-def each_asked(explainer: Explainer, names: Sequence[str]) -> list[Asked]:
-    """The maps that names ask for: of "hires_cam@all" one at every layer. Raises ValueError for what the file has
-    not, and for all layers of a method that takes many passes for each."""
+def each_asked(explainer: Explainer, questions: Questions) -> list[Asked]:
+    """The maps that are asked for: of "hires_cam@all" one at every layer.
+
+    Raises ValueError for what the file has not, for all layers of a method that takes many passes for each, and
+    for smooth, options and a baseline where nothing that is asked takes them.
+    """
+    found = _each(explainer, questions.asked)
+    many = explainer.module.path_of
+    for asked in found:
+        if questions.smooth and (asked.method in many or asked.every):
+            raise ValueError(
+                f"smooth repeats a method of one pass at one layer, and {asked.name} is asked otherwise"
+            )
+        explainer.passes(asked.method, asked.layer or -1, questions.smooth, questions.options.get(asked.method))
+    for method in questions.options:
+        if method not in many and method in {asked.method for asked in found}:
+            raise ValueError(f"{method} takes one pass and has no options; smooth averages over noisy copies")
+    if questions.baseline != BASELINES[0] and not any(asked.method in many for asked in found):
+        raise ValueError(
+            f"the baseline {questions.baseline} is of methods of many passes, and none of those is asked"
+        )
+    return found
+
+
+def _each(explainer: Explainer, names: Sequence[str]) -> list[Asked]:
     found = list[Asked]()
     for name in names:
         method, layer = named(name)

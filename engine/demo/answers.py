@@ -130,10 +130,8 @@ def middle_of(model: Model, photo: Photo, layer: int, place: tuple[int, int]) ->
     """The middle of a place (row, column) of a layer on the photo, whose pixel (i, j) covers [i, i + 1) down and
     [j, j + 1) to the right."""
     entry, crop = model.explainer.manifest["layers"][layer], model.explainer.geometry.crop
-    return [
-        first + (entry["offset"][axis] + entry["stride"][axis] * place[axis]) / crop[axis] * length
-        for axis, (first, length) in enumerate(_spans(model, photo))
-    ]
+    shares = [(entry["offset"][axis] + entry["stride"][axis] * place[axis]) / crop[axis] for axis in (0, 1)]
+    return list(model.explainer.geometry.window(*photo.pixels.shape[:2]).at(*shares))
 
 
 def place_of(model: Model, photo: Photo, layer: int, pixel: tuple[int, int]) -> tuple[int, int] | None:

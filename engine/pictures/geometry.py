@@ -23,6 +23,10 @@ class Window(NamedTuple):
     height: float
     width: float
 
+    def at(self, down: float, across: float) -> tuple[float, float]:
+        """The point of the photo, row and column, at such shares of the input's height and width."""
+        return self.top + down * self.height, self.left + across * self.width
+
 
 @dataclass(frozen=True)
 class Geometry:

@@ -3,44 +3,34 @@
 import base64
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..batch.answering import Answering
-from ..batch.questions import Questions, opened
+from ..batch.questions import EVERY, decoded
 from ..batch.reading import class_asked, stored
 from ..batch.sources import Photo
-from ..pictures.render import fit, png
+from ..methods import METHODS
+from ..pictures.figures import Look, picture
+from ..pictures.render import contact_sheet, fit, png
 from ..run.explainer import Explainer
+from ..run.starting import Position
+from ..trust import one_picture
 from ..trust.evaluation import named
+from ..trust.report import examine
+from .messages import FAILED, Answer, Request, sentence
+from .more_questions import Classes, Trust, Unit
 from .question import Question
 
 LONGEST = 1024  # side of a picture, in pixels, as on the page
-FAILED = "The network failed at that question. Ask another one, or tell whoever runs this server."
-Pixels = NDArray[np.uint8] | str  # a photo, uint8 [H, W, 3], or why it could not be read
-
-
-@dataclass(frozen=True)
-class Request:
-    """A photo, as its file's bytes, and what is asked of it. picture: is a PNG wanted, and no numbers?"""
-
-    photo: bytes
-    question: Question
-    picture: bool = False
-
-
-@dataclass(frozen=True)
-class Answer:
-    """status: of HTTP. content: a PNG, or what JSON is made of. together: the photos of its pass; first: is it the
-    one of them that the pass is counted by?"""
-
-    status: int
-    content: bytes | dict[str, Any]
-    together: int = 1
-    first: bool = True
+CELL = 224  # of one of many on a sheet
+Pixels = NDArray[np.uint8]  # a photo, [H, W, 3]
+Content = bytes | dict[str, Any]
 
 
 class Answers:
@@ -68,29 +58,143 @@ class Answers:
             return [Answer(500, {"detail": FAILED})]
 
     def _from_one_pass(self, requests: Sequence[Request]) -> list[Answer]:
-        question = requests[0].question
-        method, layer = named(question.asked)
-        if (takes := self.explainer.passes(method, layer)) > self.passes:
-            raise ValueError(f"that takes {takes} passes of the network, and this server gives {self.passes}")
-        # A class that a request names is its photo's label to the rows; a photo without one has its top class.
-        answering = Answering(self.explainer, Questions((question.asked,), "label", threshold=question.threshold))
-        photos = [_photo(request) for request in requests]
-        pixels: list[Pixels] = [opened(photo) for photo in photos]
-        rows = answering.rows(list(zip(photos, pixels, strict=True)))
-        whole = [number for number, row in enumerate(rows) if row["error"] is None]
+        """A photo that can't be read is refused alone."""
+        read = [decoded(request.photo) for request in requests]
+        photos = {number: pixels for number, pixels in enumerate(read) if not isinstance(pixels, str)}
+        contents = dict(
+            zip(photos, self._contents([requests[n] for n in photos], [*photos.values()]), strict=True)
+        )
+        first = next(iter(photos), None)
         return [
-            self._answer(request, row, seen, max(1, len(whole)), [number] == whole[:1])
-            for number, (request, row, seen) in enumerate(zip(requests, rows, pixels, strict=True))
+            Answer(200, contents[number], len(photos), number == first)
+            if number in contents
+            else Answer(422, {"detail": told}, max(1, len(photos)), False)
+            for number, told in enumerate(read)
         ]
 
-    def _answer(self, request: Request, row: dict[str, Any], pixels: Pixels, together: int, first: bool) -> Answer:
-        if isinstance(pixels, str):
-            return Answer(422, {"detail": pixels}, together, first)
-        if request.picture:
-            map = stored(row, row["maps"][0], self.explainer.geometry)
-            photo = fit(pixels, LONGEST) if max(pixels.shape) > LONGEST else pixels
-            return Answer(200, png(map.overlay(photo)), together, first)
-        return Answer(200, told(row, request.question.listed), together, first)
+    def _contents(self, requests: Sequence[Request], photos: Sequence[Pixels]) -> list[Content]:
+        """What is told of each photo, of requests of one kind."""
+        if not requests:
+            return []
+        question = requests[0].question
+        if isinstance(question, Classes):
+            return self._classified([request.question for request in requests], photos)
+        if isinstance(question, Unit):
+            return self._of_units(requests, photos)
+        if isinstance(question, Trust):
+            return [
+                self._examined(request.question, pixels) for request, pixels in zip(requests, photos, strict=True)
+            ]
+        return self._explained(question, requests, photos)
+
+    def _explained(
+        self, question: Question, requests: Sequence[Request], photos: Sequence[Pixels]
+    ) -> list[Content]:
+        """Rows of a data set."""
+        method, layer = named(question.asked)
+        takes = 1
+        if layer != EVERY:
+            takes = self.explainer.passes(method, layer, question.smooth, dict(question.options))
+        self._check(takes)
+        answering = Answering(self.explainer, question.questions)
+        rows = answering.rows([(_photo(request), one) for request, one in zip(requests, photos, strict=True)])
+        return [
+            self._drawn(row, pixels, layer == EVERY)
+            if request.picture
+            else told(row, request.question.listed, layer == EVERY)
+            for request, row, pixels in zip(requests, rows, photos, strict=True)
+        ]
+
+    def _drawn(self, row: dict[str, Any], pixels: Pixels, several: bool) -> bytes:
+        """The map on its photo, or a sheet of those of all layers."""
+        maps = [stored(row, map, self.explainer.geometry) for map in row["maps"]]
+        photo = shown(pixels, CELL if several else LONGEST)
+        drawn = [map.overlay(photo) for map in maps]
+        if not several:
+            return png(drawn[0])
+        title = f"{METHODS[maps[0].method].title}: {maps[0].asked}"
+        return png(contact_sheet(drawn, [map.layer or "" for map in maps], title=title))
+
+    def _classified(self, questions: Sequence[Classes], photos: Sequence[Pixels]) -> list[Content]:
+        logits = self.explainer.forward(self._images(photos))
+        return [
+            {
+                "height": pixels.shape[0], "width": pixels.shape[1],
+                "classes": [
+                    {"index": one.index, "label": one.label, "probability": _number(one.number)}
+                    for one in ranked[: question.top]
+                ],
+            }
+            for question, pixels, ranked in zip(questions, photos, self.explainer.ranking(logits), strict=True)
+        ]  # fmt: skip
+
+    def _of_units(self, requests: Sequence[Request], photos: Sequence[Pixels]) -> list[Content]:
+        asked, row = requests[0].question, METHODS[requests[0].question.method]
+        channels = [request.question.channel for request in requests]
+        place: Position = asked.place or "strongest"
+        geometry = self.explainer.geometry
+        found = self.explainer.explain_unit(self._images(photos), asked.layer, channels, place, asked.method)
+        entry = self.explainer.manifest["layers"][self.explainer.layers.index(asked.layer)]
+        contents: list[Content] = []
+        for number, (request, pixels) in enumerate(zip(requests, photos, strict=True)):
+            map, where = found.map[number].float().cpu().numpy(), [int(one) for one in found.place[number]]
+            if request.picture:
+                small = shown(pixels, LONGEST)
+                window = geometry.window(*small.shape[:2])
+                contents.append(png(picture(small, window, map, Look(), row.at.at_image, row.signed)))
+                continue
+            window = geometry.window(*pixels.shape[:2])
+            shares = [
+                (entry["offset"][axis] + entry["stride"][axis] * at) / geometry.crop[axis]
+                for axis, at in enumerate(where)
+            ]
+            contents.append(
+                {
+                    "height": pixels.shape[0], "width": pixels.shape[1],
+                    "method": asked.method, "layer": asked.layer, "channel": channels[number],
+                    "value": _number(float(found.value[number])), "place": where,
+                    "pixel": [math.floor(at) for at in window.at(*shares)],
+                    "shape": list(map.shape), "values": _written(map, request.question.listed),
+                }
+            )  # fmt: skip
+        return contents
+
+    def _examined(self, question: Trust, pixels: Pixels) -> Content:
+        self._check(self.explainer.passes(question.method, question.layer or -1))
+        asked = one_picture.subject(
+            self.explainer, pixels, question.target, question.method, question.layer or -1, question.contrast
+        )
+        report = examine(asked, lambda: self._redrawn)
+        rather = None if asked.contrast is None else asked.label(asked.contrast)
+        return {
+            "height": pixels.shape[0], "width": pixels.shape[1],
+            "method": asked.method, "layer": asked.place or None, "target": asked.target,
+            "asked": class_asked({"label": asked.label(asked.target), "rather_than": rather}),
+            "verdicts": [
+                {
+                    "name": one.name, "good": one.good, "text": str(one),
+                    **{name: _number(v) if isinstance(v, float) else v for name, v in one.fields.items()},
+                }
+                for one in report.verdicts
+            ],
+            "areas": {
+                curve: {who: _number(area) for who, area in found.items()} for curve, found in report.areas.items()
+            },
+        }  # fmt: skip
+
+    def _check(self, takes: int) -> None:
+        if takes > self.passes:
+            raise ValueError(f"that takes {takes} passes of the network, and this server gives {self.passes}")
+
+    def _images(self, photos: Sequence[Pixels]) -> Tensor:
+        return torch.cat(
+            [self.explainer.preprocess(torch.from_numpy(np.ascontiguousarray(one))) for one in photos]
+        )
+
+    @cached_property
+    def _redrawn(self) -> Explainer:
+        """The network with its weights redrawn, made once."""
+        return self.explainer.randomised()
 
 
 def alike(kinds: Sequence[Hashable]) -> list[list[int]]:
@@ -101,29 +205,37 @@ def alike(kinds: Sequence[Hashable]) -> list[list[int]]:
     return list(found.values())
 
 
-def told(row: dict[str, Any], listed: bool = False) -> dict[str, Any]:
-    """A row of one map as JSON has it, which knows no infinity.
+def shown(pixels: Pixels, longest: int) -> Pixels:
+    """A photo that is no larger than a picture is drawn."""
+    return fit(pixels, longest) if max(pixels.shape) > longest else pixels
 
-    values: the map [h, w], as base64 of float32, little-endian, row by row; listed: as lists of numbers.
-    """
-    map = row["maps"][0]
-    values = np.asarray(map["values"], "<f4").reshape(map["rows"], map["columns"])
-    written: Any = base64.b64encode(values.tobytes()).decode()
-    if listed:
-        written = [[_number(value) for value in line] for line in values.tolist()]
+
+def told(row: dict[str, Any], listed: bool = False, several: bool = False) -> dict[str, Any]:
+    """A row as JSON has it, which knows no infinity: with what is told of its one map, or of several as `maps`."""
+    maps = [_map_told(map, listed) for map in row["maps"]]
     return {
         "height": row["height"], "width": row["width"],
         "classes": [one | {"probability": _number(one["probability"])} for one in row["top"]],
-        "method": map["method"], "layer": map["layer"], "target": map["target"], "asked": class_asked(map),
-        "shape": list(values.shape), "values": written, "stride": map["stride"], "offset": map["offset"],
-        "boxes": map["boxes"], "arrived": _number(map["arrived"]), "missing": _number(map["missing"]),
+        **({"maps": maps} if several else maps[0]),
     }  # fmt: skip
 
 
-def sentence(error: ValueError) -> str:
-    """What the engine says of a question that does not fit, as a sentence."""
-    text = str(error)
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+def _map_told(map: dict[str, Any], listed: bool) -> dict[str, Any]:
+    values = np.asarray(map["values"], np.float32).reshape(map["rows"], map["columns"])
+    return {
+        "method": map["method"], "layer": map["layer"], "target": map["target"], "asked": class_asked(map),
+        "shape": list(values.shape), "values": _written(values, listed), "stride": map["stride"],
+        "offset": map["offset"], "boxes": map["boxes"], "arrived": _number(map["arrived"]),
+        "missing": _number(map["missing"]),
+    }  # fmt: skip
+
+
+def _written(values: NDArray[np.float32], listed: bool) -> Any:
+    """A map as base64 of float32, little-endian, row by row, channel by channel; listed: as lists of numbers."""
+    if listed:
+        lists: Any = np.where(np.isfinite(values), values.astype(object), np.array(None)).tolist()
+        return lists
+    return base64.b64encode(values.astype("<f4").tobytes()).decode()
 
 
 def _photo(request: Request) -> Photo:

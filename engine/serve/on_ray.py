@@ -20,7 +20,8 @@ from ray.serve.config import HTTPOptions
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.schema import LoggingConfig
 
-from .answers import Answer, Answers, Request
+from .answers import Answers
+from .messages import Answer, Request
 from .question import Facts, RefusedError
 from .settings import Settings
 from .web import AGAIN, Door, web

@@ -1,17 +1,20 @@
 """What a request asks, checked against what there is: nothing that comes in is taken on trust."""
 
 import difflib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..batch.questions import EVERY, Questions
 from ..methods import METHODS, Place
+from ..methods.baselines import BASELINES
 from ..pictures.boxes import THRESHOLD
 from ..pictures.folder import class_of
 from ..run.names import default_method
 from ..text import nearest
 
-FIELDS = ("method", "layer", "target", "contrast", "threshold", "values")
+FIELDS = ("method", "layer", "target", "contrast", "smooth", "baseline", "options", "threshold", "values")
 VALUES = ("base64", "list")  # how an answer writes a map
 Facts = Mapping[str, Any]  # see `facts_of`
 
@@ -29,8 +32,9 @@ class RefusedError(ValueError):
 class Question:
     """Why does the network see `target` (rather than `contrast`), as `method` tells it at `layer`?
 
-    layer: by the name that the file has for it; None where the method settles it. target: None for the top class.
-    threshold: where boxes end, a share of the map's maximum. listed: are the map's values numbers in lists?
+    layer: by the name that the file has for it, "all" for each; None where the method settles it. target: None
+    for the top class. threshold: where boxes end, a share of the map's maximum. listed: are the map's values
+    numbers in lists? smooth, baseline, options: as `Explainer.ask` takes them.
     """
 
     method: str
@@ -39,6 +43,9 @@ class Question:
     contrast: int | None = None
     threshold: float = THRESHOLD
     listed: bool = False
+    smooth: int = 0
+    baseline: str = BASELINES[0]
+    options: tuple[tuple[str, float], ...] = ()
 
     @property
     def asked(self) -> str:
@@ -49,7 +56,16 @@ class Question:
     def kind(self) -> tuple[Any, ...]:
         """Questions of one kind go through the network together, whatever their classes: a contrast takes the
         logits first, and the class alone does not."""
-        return self.asked, self.contrast is None, self.threshold
+        return self.asked, self.contrast is None, self.threshold, self.smooth, self.baseline, self.options
+
+    @property
+    def questions(self) -> Questions:
+        """The same, as it is asked of a data set. A class that a request names is its photo's label there; a photo
+        without one has its top class."""
+        return Questions(
+            (self.asked,), "label", threshold=self.threshold, smooth=self.smooth, baseline=self.baseline,
+            options={self.method: dict(self.options)} if self.options else {},
+        )  # fmt: skip
 
 
 def read_question(fields: Mapping[str, str], facts: Facts) -> Question:
@@ -57,32 +73,57 @@ def read_question(fields: Mapping[str, str], facts: Facts) -> Question:
 
     Raises RefusedError, status 422, with what there is instead.
     """
+    given = given_of(fields, FIELDS)
+    method, layer, target, contrast = read_map(given, facts)
+    baseline = given.get("baseline", BASELINES[0])
+    if baseline not in BASELINES:
+        raise RefusedError(422, f"There is no baseline {baseline!r:.60}. Choose {', '.join(BASELINES)}.")
+    return Question(
+        method, layer, target, contrast, _share(given.get("threshold")), read_listed(given),
+        read_count("smooth", given.get("smooth", "0"), "how many noisy copies, as 25"), baseline,
+        _options(given.get("options", "{}")),
+    )  # fmt: skip
+
+
+def given_of(fields: Mapping[str, str], known: Sequence[str]) -> dict[str, str]:
+    """What was said, of what may be. Raises RefusedError for any other field."""
     for name in fields:
-        if name not in FIELDS:
-            close = difflib.get_close_matches(name, FIELDS, 1)
-            raise RefusedError(422, f"There is no field {name!r:.60}: {close[0] if close else ', '.join(FIELDS)}?")
-    given = {name: text for name, text in fields.items() if text != ""}
-    layer = _layer(given["layer"], facts) if "layer" in given else None
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            raise RefusedError(422, f"There is no field {name!r:.60}: {close[0] if close else ', '.join(known)}?")
+    return {name: text for name, text in fields.items() if text != ""}
+
+
+def read_map(given: Mapping[str, str], facts: Facts) -> tuple[str, str | None, int | None, int | None]:
+    """Which map is asked for: method, layer, class, and rather than which."""
+    layer = read_layer(given["layer"], facts) if "layer" in given else None
     method = given.get("method")
     if method is None:
         names = [entry["name"] for entry in facts["methods"]]
         method = default_method(-1 if layer is None else layer, facts["layers"], names)
-    _check_method(method, layer, facts)
+    if not check_method(method, facts).has_layers and layer is not None:
+        raise RefusedError(422, f"{method} explains the image and is read at no layer: leave the layer out.")
     target, contrast = (_class(given[name], facts["classes"]) if name in given else None for name in CLASSES)
+    # As on the page, a class is not compared with itself.
+    return method, layer, target, None if contrast == target else contrast
+
+
+def read_listed(given: Mapping[str, str]) -> bool:
+    """Do values come as lists of numbers?"""
     values = given.get("values", VALUES[0])
     if values not in VALUES:
         raise RefusedError(422, f"The values come as {' or '.join(VALUES)}; got {values!r:.60}.")
-    # As on the page, a class is not compared with itself.
-    contrast = None if contrast == target else contrast
-    return Question(method, layer, target, contrast, _share(given.get("threshold")), values == "list")
+    return values == "list"
 
 
 CLASSES = ("target", "contrast")
 
 
-def _layer(told: str, facts: Facts) -> str:
+def read_layer(told: str, facts: Facts) -> str:
     """The file's own name of a layer, by its name or an alias of it, or by its number from 1."""
     layers = facts["layers"]
+    if told == EVERY:
+        return EVERY
     names = {name: entry["name"] for entry in layers for name in (entry["name"], *entry["aliases"])}
     if told in names:
         return str(names[told])
@@ -93,15 +134,14 @@ def _layer(told: str, facts: Facts) -> str:
     raise RefusedError(422, f"There is no layer {told!r:.60}; {nearest(told[:60], names)}.")
 
 
-def _check_method(method: str, layer: str | None, facts: Facts) -> None:
-    """Raise RefusedError for a method that the file has not, or for one that is not read at a layer."""
+def check_method(method: str, facts: Facts) -> Place:
+    """Where a method is read. Raises RefusedError for one that the file has not."""
     places = {entry["name"]: Place(entry["at"]) for entry in facts["methods"]}
-    if method not in places:
-        if method in facts["absent"] and method in METHODS:
-            raise RefusedError(422, f"{METHODS[method].title} does not apply here: {facts['absent'][method]}.")
-        raise RefusedError(422, f"There is no method {method!r:.60}. Choose {', '.join(places)}.")
-    if layer is not None and not places[method].has_layers:
-        raise RefusedError(422, f"{method} explains the image and is read at no layer: leave the layer out.")
+    if method in places:
+        return places[method]
+    if method in facts["absent"] and method in METHODS:
+        raise RefusedError(422, f"{METHODS[method].title} does not apply here: {facts['absent'][method]}.")
+    raise RefusedError(422, f"There is no method {method!r:.60}. Choose {', '.join(places)}.")
 
 
 def _class(told: str, labels: Sequence[str]) -> int:
@@ -113,6 +153,28 @@ def _class(told: str, labels: Sequence[str]) -> int:
         like = [label for label in labels if told.lower() in label.lower()] or labels
         raise RefusedError(422, f"There is no class {told!r:.60}; {nearest(told[:60], like)}.")
     return found
+
+
+def read_count(name: str, told: str, says: str) -> int:
+    """A number from 0. says: what it is of, with an example."""
+    if not told.isdecimal():
+        raise RefusedError(422, f"The field {name} says {says}; got {told!r:.60}.")
+    return int(told[:9])
+
+
+def _options(told: str) -> tuple[tuple[str, float], ...]:
+    """What is said of a method of many passes, such as {"steps": 50}; names and bounds are the file's matter."""
+    try:
+        read = json.loads(told)
+        numbers = {str(name): value for name, value in read.items()}
+    except (ValueError, AttributeError, RecursionError):
+        numbers = {"": None}
+    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in numbers.values()):
+        raise RefusedError(422, f'The options are numbers by name, as {{"steps": 50}}; got {told!r:.60}.')
+    try:
+        return tuple(sorted((name, float(value)) for name, value in numbers.items()))
+    except OverflowError:
+        raise RefusedError(422, "An option is a number that is far too large.") from None
 
 
 def _share(told: str | None) -> float:

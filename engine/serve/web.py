@@ -11,9 +11,10 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from .answers import FAILED, Answer
-from .answers import Request as Asked
-from .question import Facts, RefusedError, read_question
+from .messages import FAILED, Answer
+from .messages import Request as Asked
+from .more_questions import READERS
+from .question import Facts, RefusedError
 from .settings import Settings
 
 AGAIN = 1  # seconds after which a place may be free
@@ -58,12 +59,12 @@ class Door:
         while self.inside:
             await asyncio.sleep(0.02)
 
-    async def explain(self, request: Request) -> Response:
-        """The answer to a request."""
+    async def answer(self, route: str, request: Request) -> Response:
+        """The answer to a request at one of READERS."""
         try:
             with self.place():
                 photo, fields = await self._read(request)
-                question = read_question(fields, self.facts)
+                question = READERS[route](fields, self.facts)
                 picture = wants_picture(request.headers.get("accept", ""))
                 answer = await self.desk.answer(Asked(photo, question, picture))
         except RefusedError as refused:
@@ -154,12 +155,16 @@ def web(door: Door) -> FastAPI:
     async def model() -> Response:
         return JSONResponse(dict(door.facts))
 
-    async def explain(request: Request) -> Response:
-        return await door.explain(request)
+    def answered_at(route: str) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            return await door.answer(route, request)
+
+        return answer
 
     app.add_api_route("/healthz", healthz, methods=["GET", "HEAD"])
     app.add_api_route("/model", model, methods=["GET", "HEAD"])
-    app.add_api_route("/explain", explain, methods=["POST"])
+    for route in READERS:
+        app.add_api_route(f"/{route}", answered_at(route), methods=["POST"], response_model=None)
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(HTTPException, _no_route)
     app.add_exception_handler(Exception, _failed)
@@ -178,7 +183,7 @@ async def _refused(request: Request, error: Any) -> Response:
 
 
 async def _no_route(request: Request, error: Any) -> Response:
-    routes = "Ask GET /healthz or /model, or POST /explain."
+    routes = f"Ask GET /healthz or /model, or POST {', '.join(f'/{route}' for route in READERS)}."
     return JSONResponse({"detail": routes}, error.status_code, getattr(error, "headers", None))
 
 

@@ -58,6 +58,31 @@ def folder_of(root: Path, count: int, broken: tuple[str, ...] = ()) -> Path:
     return root
 
 
+def test_noisy_copies_baselines_and_options_are_the_engines(explainer: Explainer, tmp_path: Path) -> None:
+    photos = folder_of(tmp_path / "photos", 3)
+    steps = {"integrated_gradients": {"steps": 8}}
+    for asked, how in (
+        ("saliency", Questions(("saliency",), smooth=4)),
+        ("hires_cam@1", Questions(("hires_cam@1",), "runner-up", smooth=4)),
+        ("integrated_gradients", Questions(("integrated_gradients",), options=steps, baseline="black")),
+    ):
+        out = tmp_path / asked
+        explain_folder(photos, out, explainer, how, batch=2)
+        method, _, layer = asked.partition("@")
+        for number, map in enumerate(read_maps(out)):
+            x = explainer.preprocess(torch.from_numpy(drawn(number)[:, :, ::-1].copy()))
+            ranks = explainer.forward(x).argsort(1, descending=True)[0].tolist()
+            contrast = ranks[1] if how.target == "runner-up" else None
+            told = explainer.ask(
+                x, ranks[0], method, layer or -1, contrast=contrast, smooth=how.smooth, baseline=how.baseline,
+                options=how.options.get(method),
+            )  # fmt: skip
+            wanted = flat(told.values, method)[0].numpy()
+            assert np.abs(map.at_input - wanted).max() <= 2e-3 * np.abs(wanted).max() + 1e-7
+            plain = flat(explainer.ask(x, ranks[0], method, layer or -1, contrast=contrast).values, method)[0]
+            assert np.abs(map.at_input - plain.numpy()).max() > 1e-2 * np.abs(wanted).max()
+
+
 def paths(out: Path) -> list[str]:
     return [row["path"] for row in rows_of(out, ["path"])]
 
@@ -200,6 +225,22 @@ def test_what_fits_nothing_is_refused_before_the_first_photo(explainer: Explaine
         explain_folder(photos, tmp_path / "out", explainer, batch=0)
     with pytest.raises(ValueError, match=r"0 to 1; got 20\.0"):
         Questions(threshold=20.0)
+    with pytest.raises(ValueError, match="smooth is a number of noisy copies; got -2"):
+        Questions(smooth=-2)
+    with pytest.raises(ValueError, match="no baseline is called 'white'; there are mean"):
+        Questions(baseline="white")
+    with pytest.raises(ValueError, match="trust is measured of maps as their methods make them"):
+        Questions(trust=("gini",), smooth=3)
+    for wrong, why in (
+        (Questions(("occlusion",), smooth=3), "smooth repeats a method of one pass"),
+        (Questions(("hires_cam@all",), smooth=3), "smooth repeats a method of one pass at one layer"),
+        (Questions(("hires_cam",), baseline="blur"), "none of those is asked"),
+        (Questions(("hires_cam",), options={"hires_cam": {"steps": 3}}), "takes one pass and has no options"),
+        (Questions(("hires_cam",), options={"occlusion": {"steps": 3}}), "'occlusion', which is not asked for"),
+        (Questions(("occlusion",), options={"occlusion": {"stepps": 3}}), "no option 'stepps'"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            explain_folder(photos, tmp_path / "out", explainer, wrong)
     with pytest.raises(ValueError, match="the file has no 'grad_cat'"):
         explain_folder(photos, tmp_path / "out", explainer, Questions(("grad_cat",)))
     dense = compile_model(

@@ -13,7 +13,8 @@ from engine.batch.questions import Questions
 from engine.batch.reading import read_maps
 from engine.batch.run import explain_folder
 from engine.batch.store import rows_of
-from engine.serve.answers import LONGEST, Answer, Answers, Request, alike
+from engine.serve.answers import LONGEST, Answers, alike
+from engine.serve.messages import Answer, Request
 from engine.serve.question import Question
 from tests.batch.test_batch import drawn, explainer, folder_of  # noqa: F401 - a fixture among them
 
@@ -69,6 +70,11 @@ def same(content: dict, row: dict) -> None:
         (Question("lrp_epsilon_plus", target=0), Questions(("lrp_epsilon_plus",), "red")),
         (Question("lrp_epsilon_plus", "2"), Questions(("lrp_epsilon_plus@2",))),
         (Question("integrated_gradients", target=3), Questions(("integrated_gradients",), "dark")),
+        (
+            Question("integrated_gradients", baseline="blur", options=(("steps", 8.0),)),
+            Questions(("integrated_gradients",), options={"integrated_gradients": {"steps": 8}}, baseline="blur"),
+        ),
+        (Question("saliency", target=1, smooth=5), Questions(("saliency",), "green", smooth=5)),
     ],
     ids=str,
 )
@@ -157,8 +163,37 @@ def test_what_the_engine_refuses_is_a_sentence(answers: Answers, photos: Photos)
     few = told(Question("integrated_gradients"), passes=3)
     assert few.status == 422 and "this server gives 3." in few.content["detail"]
     assert told(Question("occlusion")).status == 200
+    assert "takes 601 passes" in told(Question("saliency", smooth=601)).content["detail"]
+    for refused, why in (
+        (
+            Question("occlusion", smooth=3),
+            "Smooth repeats a method of one pass at one layer, and occlusion is asked",
+        ),
+        (Question("saliency", options=(("steps", 3.0),)), "Saliency takes one pass and has no options"),
+        (Question("saliency", baseline="blur"), "The baseline blur is of methods of many passes"),
+        (Question("occlusion", options=(("stepps", 3.0),)), "no option 'stepps'; it has "),
+        (Question("integrated_gradients", options=(("steps", -3.0),)), "between 0 and"),
+        (Question("saliency", "all"), "explains the image"),
+    ):
+        answer = told(refused)
+        assert answer.status == 422 and why in answer.content["detail"], answer
     wrong = told(Question("nothing"))
     assert wrong.status in (422, 500) and wrong.content["detail"].endswith(".")
+
+
+def test_every_layer_comes_from_one_pass(answers: Answers, photos: Photos) -> None:
+    layers = answers.explainer.layers
+    for method in ("hires_cam", "lrp_epsilon_plus"):
+        (every,) = answers.of([Request(photos[0], Question(method, "all", listed=True))])
+        assert [map["layer"] for map in every.content["maps"]] == layers and len(every.content["classes"]) == 4
+        for layer, map in zip(layers, every.content["maps"], strict=True):
+            (one,) = answers.of([Request(photos[0], Question(method, layer, listed=True))])
+            assert map["shape"] == one.content["shape"] and map["target"] == one.content["target"]
+            largest = np.abs(one.content["values"]).max()
+            assert np.allclose(map["values"], one.content["values"], rtol=0, atol=1e-4 * largest + 1e-9)
+    (sheet,) = answers.of([Request(photos[0], Question("hires_cam", "all"), picture=True)])
+    drawn_sheet = cv2.imdecode(np.frombuffer(sheet.content, np.uint8), cv2.IMREAD_COLOR)
+    assert drawn_sheet.shape[1] > 224 * 2
 
 
 def test_a_picture_is_the_maps_own(answers: Answers, photos: Photos, folder: Path, tmp_path: Path) -> None:

@@ -55,6 +55,15 @@ def test_classes_and_layers_have_names_and_numbers(explainer: Explainer, facts: 
         ({"threshold": "nan"}, "got 'nan'"),
         ({"threshold": "half"}, "got 'half'"),
         ({"values": "yaml"}, "base64 or list"),
+        ({"smooth": "-1"}, "how many noisy copies, as 25; got '-1'"),
+        ({"smooth": "many"}, "got 'many'"),
+        ({"baseline": "white"}, "no baseline 'white'. Choose mean, black, blur"),
+        ({"options": "steps=50"}, "numbers by name, as {\"steps\": 50}; got 'steps=50'"),
+        ({"options": "[1]"}, "numbers by name"),
+        ({"options": '{"steps": true}'}, "numbers by name"),
+        ({"options": '{"steps": null}'}, "numbers by name"),
+        ({"options": '{"steps": 1' + "0" * 400 + "}"}, "far too large"),
+        ({"options": "[" * 100_000}, "numbers by name"),
     ],
 )
 def test_what_there_is_not_is_refused_with_what_there_is(facts: Facts, given: dict, told: str) -> None:
@@ -74,10 +83,11 @@ def test_questions_of_one_kind_differ_in_their_classes_only(facts: Facts) -> Non
         for given in (
             {}, {"target": "red"}, {"target": "blue", "values": "list"}, {"contrast": "red"},
             {"contrast": "blue", "target": "red"}, {"layer": "1"}, {"method": "hires_cam"}, {"threshold": "0.3"},
+            {"smooth": "5"}, {"baseline": "blur"}, {"options": '{"steps": 8}'}, {"layer": "all"},
         )
     ]  # fmt: skip
     assert kinds[0] == kinds[1] == kinds[2] and kinds[3] == kinds[4]
-    assert len({*kinds}) == 5
+    assert len({*kinds}) == 9
 
 
 def test_settings_that_make_no_server() -> None:

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from engine import Explainer
-from engine.serve.answers import Answer, Answers, Request
+from engine.serve.answers import Answers
 from engine.serve.facts import facts_of
+from engine.serve.messages import Answer, Request
 from engine.serve.question import RefusedError
 from engine.serve.settings import Settings
 from engine.serve.web import Door, wants_picture, web
@@ -158,7 +159,7 @@ def test_a_photo_of_too_many_pixels_is_refused_by_its_head(door: Door) -> None:
 def test_routes_that_there_are_not(door: Door) -> None:
     for method, path, status in (("GET", "/docs", 404), ("GET", "/explain", 405), ("POST", "/model", 405)):
         found = asked(door, method, path)
-        assert found.status_code == status and "POST /explain" in found.json()["detail"]
+        assert found.status_code == status and "POST /classify, /explain" in found.json()["detail"]
 
 
 def test_what_nobody_foresaw_tells_nothing_of_the_host(
