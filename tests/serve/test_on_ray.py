@@ -45,9 +45,12 @@ class Server:
     process: "subprocess.Popen[str]"
     said: str = ""
 
-    def ask(self, photo: bytes, accept: str = "*/*", **fields: str) -> httpx.Response:
+    def ask(self, photo: bytes, accept: str = "*/*", route: str = "explain", **fields: str) -> httpx.Response:
         given = {"files": {"photo": photo}, "data": fields, "headers": {"accept": accept}}
-        return httpx.post(f"{self.url}/explain", timeout=60, trust_env=False, **given)
+        return httpx.post(f"{self.url}/{route}", timeout=60, trust_env=False, **given)
+
+    def model(self) -> dict[str, Any]:
+        return httpx.get(f"{self.url}/model", timeout=30, trust_env=False).json()
 
     def health(self) -> dict[str, Any]:
         found = httpx.get(f"{self.url}/healthz", timeout=30, trust_env=False)
@@ -134,6 +137,18 @@ def test_answers_are_the_rows_of_batch(
             found = server.ask((folder / row["path"]).read_bytes(), **fields)
             assert found.status_code == 200, found.text
             same(found.json(), row)
+
+
+def test_the_other_questions_are_answered_too(server: Server, folder: Path) -> None:
+    photo = next(folder.iterdir()).read_bytes()
+    classes = server.ask(photo, route="classify", top="2").json()["classes"]
+    assert len(classes) == 2 and classes[0]["probability"] >= classes[1]["probability"]
+    unit = server.ask(photo, route="unit", layer="1", channel="0", method="saliency").json()
+    assert unit["layer"] == "1" and len(unit["place"]) == 2
+    trusted = server.ask(photo, route="trust", method="hires_cam", layer="1", target=classes[0]["label"]).json()
+    assert trusted["asked"] == classes[0]["label"] and trusted["verdicts"]
+    every = server.ask(photo, method="hires_cam", layer="all").json()["maps"]
+    assert [map["layer"] for map in every] == [one["name"] for one in server.model()["layers"]]
 
 
 def test_people_who_ask_at_once_share_passes_and_a_broken_photo_costs_only_itself(
