@@ -1,12 +1,15 @@
 """Write docs/relevance.md: relevance, with pictures, the pointing game, and the tools of the field beside it.
 
-    python -m benchmarks.relevance [-o docs/relevance.md]
+    python -m benchmarks.relevance [-o docs/relevance.md] [--rows FILE]
 
-Needs tests/requirements.txt. The pictures go beside the page, into a folder of its name. The photos in them are
-scikit-image's.
+FILE is what `python -m engine verify --relevance --all --side 64 --jobs 2 > FILE` printed; without it the networks
+are verified here, which takes more than an hour. Needs tests/requirements.txt. The pictures and the table of all
+networks go beside the page, into a folder of its name. The photos in them are scikit-image's.
 """
 
 import argparse
+import contextlib
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,9 +19,12 @@ import torch
 from PIL import Image
 
 from benchmarks import machine, relevance_rate
+from benchmarks.exactness import cosine
 from benchmarks.pointing import photos, play, sure_of, wide
 from benchmarks.process import ROOT
 from engine import METHODS, Explainer, compile_model, load_model
+from engine.__main__ import main as engine
+from engine.files.precision import in_precision
 from engine.methods.relevance import RELEVANCE
 from engine.pictures.figures import Look, picture
 from engine.pictures.geometry import Window
@@ -89,6 +95,27 @@ it, the share of a map that lies on the photo of its class (grid pointing energy
 the second column the class is asked for rather than the other three.
 
 {pointing}
+
+## In bfloat16
+
+How near the map at the image in a file of bfloat16 (`--dtype bfloat16`) comes to the one in float32: the cosine of
+the two, for the first class of {count} photos.
+
+{precision}
+
+What rests on the signs and sizes of sums alone hardly notices it. LRP-epsilon divides by sums that may be nearly
+zero, and notices a rounding as it does everything else; a file's manifest has its own figures.
+
+## On whole networks
+
+`python -m engine verify --relevance --all --side 64`: {head}. Each composite against autograd through the file's
+own forward pass, each call with the rule's formula for its backward pass: the largest deviation at the image and
+at every layer, relative to the largest value there, and which share of the score came to the image. A composite
+that has no rule for a network's op, or nothing to read there, is refused by name.
+
+{summary}
+
+{verdict}. [Network by network]({networks}).
 
 ## What it takes
 
@@ -216,18 +243,85 @@ def faults() -> str:
     return table(["fault", "tool", "network", "method", "its deviation", "ours", "why"], rows)
 
 
+def precision(explainer: Explainer) -> str:
+    """How near the maps in bfloat16 come, by each composite."""
+    rounded = in_precision(compiled(CONVOLUTIONAL), torch.bfloat16)
+    rows = []
+    for method in CONVOLUTIONAL:
+        found = []
+        for photo in photos():
+            pixels = torch.from_numpy(photo)
+            target = int(explainer.forward(explainer.preprocess(pixels)).argmax())
+            pair = [
+                one.explain(one.preprocess(pixels), one.one_hot(target), method) for one in (explainer, rounded)
+            ]
+            found.append(cosine(*pair))
+        rows.append([f"`{method}`", f"{min(found):.4f} to {max(found):.4f}"])
+    return table(["method", "cosine"], rows)
+
+
+def verified(printed: str) -> tuple[str, list[list[str]], str]:
+    """What `verify --relevance` printed: its first line, the cells of each row, and its last line."""
+    head, rows, verdict = printed.strip().split("\n\n")
+    cells = [[cell.strip() for cell in row.strip("| ").split(" | ")] for row in rows.splitlines()]
+    return head, cells, verdict
+
+
+def summary(rows: Sequence[Sequence[str]]) -> str:
+    """Of each composite: networks, the largest deviation, what arrived at the image, and how many are refused.
+
+    rows: those of `verified`, the head first.
+    """
+    names, lines = rows[0][2:-1], []
+    for column, name in enumerate(names, 2):
+        cells = [row[column] for row in rows[2:]]
+        told = [tuple(map(float, cell.split(", "))) for cell in cells if not cell.startswith("refused")]
+        arrived = sorted(share for _, share in told)
+        lines.append(
+            [
+                f"`{name}`", str(len(told)), f"{max((one for one, _ in told), default=0):.0e}",
+                f"{arrived[0]:.3g}, {arrived[len(arrived) // 2]:.3g}, {arrived[-1]:.3g}" if arrived else "",
+                str(len(cells) - len(told)),
+            ]
+        )  # fmt: skip
+    return table(["method", "networks", "largest deviation", "arrived: least, median, most", "refused"], lines)
+
+
+NETWORKS = """# Relevance, network by network
+
+Made by `python -m benchmarks.relevance`, of `python -m engine verify --relevance --all --side 64`: {head}.
+Of each composite its largest deviation from the reference, and which share of the score came to the image; see
+[the page](../relevance.md#on-whole-networks).
+
+{rows}
+"""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the page and its pictures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.relevance", description=__doc__)
     parser.add_argument("-o", dest="output", default=str(PAGE), metavar="FILE.md")
-    page = Path(parser.parse_args(arguments).output)
+    parser.add_argument("--rows", type=Path, metavar="FILE", help="what `verify --relevance --all` printed")
+    options = parser.parse_args(arguments)
+    page = Path(options.output)
+    if options.rows:
+        printed = options.rows.read_text(encoding="utf-8")
+    else:
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            engine(["verify", "--relevance", "--all", "--side", "64", "--jobs", "2"])
+        printed = out.getvalue()
+    head, cells, verdict = verified(printed)
     explainer = compiled([*CONVOLUTIONAL, "guided_backprop"])
-    draw(explainer, page.with_suffix("") / "photos.webp")
+    beside = page.with_suffix("")
+    draw(explainer, beside / "photos.webp")
+    networks = NETWORKS.format(head=head, rows=table(cells[0], cells[2:]))
+    (beside / "networks.md").write_text(networks, encoding="utf-8")
     text = TEXT.format(
         beside="photo, " + ", ".join(METHODS[name].title for name in BESIDE),
         rules=rules(), arrived=arrived(explainer), pointing=pointing(explainer),
         machine=machine.name(machine.facts()), rate=relevance_rate.table(),
-        agreements=agreements(), faults=faults(),
+        agreements=agreements(), faults=faults(), count=len(photos()), precision=precision(explainer), head=head,
+        summary=summary(cells), verdict=verdict[0].upper() + verdict[1:], networks=f"{beside.name}/networks.md",
     )  # fmt: skip
     page.write_text(text, encoding="utf-8")
     print(page)

@@ -231,6 +231,7 @@ def _parser() -> argparse.ArgumentParser:
         "--side", type=int, default=224, help="largest side of the input; 0 for each network's own"
     )
     verify.add_argument("--relevance", action="store_true", help="every composite of relevance, not the gates")
+    verify.add_argument("--jobs", type=int, default=1, metavar="N", help="networks at once, which share the cores")
     verify.add_argument("--dtype", default="float64", choices=["float64", "float32"])
     return parser
 

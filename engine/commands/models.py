@@ -61,11 +61,13 @@ def verify(options: argparse.Namespace) -> int:
     names = options.models or ["efficientnet_lite0", "resnet18", "timm/convnextv2_atto"]
     if options.all:
         names = [*MODELS, *(f"{PREFIX}{name}" for name in REPRESENTATIVE), *SEGMENTERS, *EMBEDDERS]
+    if options.jobs < 1:
+        raise ValueError(f"--jobs {options.jobs}: at least one network is verified at once")
     dtype = getattr(torch, options.dtype)
     print(f"torch {torch.__version__}, {options.dtype}, bound {BOUNDS[dtype]}, random weights")
     print(f"\n{relevance_header() if options.relevance else header()}")
     kept, table = True, relevance_rows if options.relevance else rows
-    for row in table(names, options.side, dtype):
+    for row in table(names, options.side, dtype, options.jobs):
         print(row, flush=True)
         kept &= row.kept
     print("\nall within the bound" if kept else "\nNOT all within the bound")

@@ -9,7 +9,7 @@ little.
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any
@@ -41,7 +41,7 @@ GATES = ["gradient", "deconvnet", "guided_backprop", "full_grad"]
 # Networks whose float64 reference takes more than 16 GB at 224 pixels, and the side that they are verified at.
 SMALLER = {"vit_h_14": 56, "regnet_y_128gf": 64, "timm/convmixer_768_32": 56}
 
-ENDED = "its process was ended, most likely for want of memory: try a smaller --side"
+ENDED = "its process was ended, most likely for want of memory: try a smaller --side, or --jobs 1"
 
 
 @dataclass(frozen=True)
@@ -86,30 +86,38 @@ class Row:
         return f"| {' | '.join(map(str, cells))} |"
 
 
-def rows(names: Sequence[str], side: int = 224, dtype: torch.dtype = torch.float64) -> Iterator[Row]:
-    """Verify models of the zoo by name, with random weights, one after the other.
+def rows(
+    names: Sequence[str], side: int = 224, dtype: torch.dtype = torch.float64, jobs: int = 1
+) -> Iterator[Row]:
+    """Verify models of the zoo by name, with random weights, so many at once.
 
     side: the largest side of an input; 0 for each network's own. Each network has a process of its own:
     TorchScript keeps for good the code of each that it compiled, and a network too large for the machine ends its
     own process, not the table. Such a row counts as not kept.
     """
-    for name, found in each_in_its_process(names, _row, side, dtype):
+    for name, found in each_in_its_process(names, jobs, _row, side, dtype):
         yield found or Row(name, failure=ENDED)
 
 
 def each_in_its_process(
-    names: Sequence[str], measure: Callable[..., Any], *given: Any
+    names: Sequence[str], jobs: int, measure: Callable[..., Any], *given: Any
 ) -> Iterator[tuple[str, Any]]:
     """What `measure` gives for each name and what is given besides, in a process of its own; None where that was
-    ended."""
+    ended. jobs: processes at once, which share the threads; a lone process is quicker than two where a network is
+    large, and slower where it is small."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])  # so that torch is imported once
-    for name in names:
-        with ProcessPoolExecutor(1, context) as process:
+    threads = max(1, torch.get_num_threads() // jobs)
+
+    def measured(name: str) -> Any:
+        with ProcessPoolExecutor(1, context, torch.set_num_threads, (threads,)) as process:
             try:
-                yield name, process.submit(measure, name, *given).result()
+                return process.submit(measure, name, *given).result()
             except BrokenProcessPool:
-                yield name, None
+                return None
+
+    with ThreadPoolExecutor(jobs) as pool:
+        yield from zip(names, pool.map(measured, names), strict=True)
 
 
 def _row(name: str, side: int, dtype: torch.dtype) -> Row:

@@ -67,10 +67,10 @@ def relevance_header() -> str:
 
 
 def relevance_rows(
-    names: Sequence[str], side: int = 224, dtype: torch.dtype = torch.float64
+    names: Sequence[str], side: int = 224, dtype: torch.dtype = torch.float64, jobs: int = 1
 ) -> Iterator[RelevanceRow]:
     """Verify models of the zoo by name, as `verify_models.rows` does."""
-    for name, found in each_in_its_process(names, _row, side, dtype):
+    for name, found in each_in_its_process(names, jobs, _row, side, dtype):
         yield found or RelevanceRow(name, failure=f"not measured: {ENDED}")
 
 

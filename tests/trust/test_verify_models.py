@@ -58,9 +58,10 @@ def ended(*_: object) -> None:
     os._exit(9)
 
 
-def test_a_process_that_ends_is_one_row_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_process_that_ends_is_one_row_and_not_kept(monkeypatch: pytest.MonkeyPatch, jobs: int) -> None:
     monkeypatch.setattr("engine.trust.verify_models._row", ended)
-    found = list(rows(["resnet18", "alexnet"]))
+    found = list(rows(["resnet18", "alexnet"], jobs=jobs))
     assert [row.name for row in found] == ["resnet18", "alexnet"]
     for row in found:
         assert not row.kept
@@ -79,7 +80,9 @@ def test_a_reference_of_zeros_proves_nothing() -> None:
 
 
 def test_verify_prints_the_table(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["verify", "squeezenet1_1", "timm/resnet10t"]) == 0
+    assert main(["verify", "squeezenet1_1", "--jobs", "0"]) == 1
+    assert "--jobs 0: at least one network" in capsys.readouterr().err
+    assert main(["verify", "squeezenet1_1", "timm/resnet10t", "--jobs", "2"]) == 0
     out = capsys.readouterr().out
     assert "| squeezenet1_1 |" in out
     assert "| timm/resnet10t |" in out
