@@ -1,6 +1,8 @@
 """What several test files share: compiled models, and the engine under its other name."""
 
 import os
+import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,10 @@ import pytest
 # Before torch is imported anywhere: pytest keeps all cores busy with a process each, and threads that wait for
 # each other cost more than they bring on small networks.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell's background has Ctrl+C ignored, and with it all that a test starts and would end by it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 

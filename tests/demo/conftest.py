@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,19 @@ FLAGS = [
 ]  # fmt: skip
 
 
+OPEN = ExitStack()  # the demo, its client and the browser that all tests here share
+
+
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """After the last test here, end what they share: it holds gigabytes, which the other tests have a use for."""
+    if nextitem is None or Path(__file__).parent not in nextitem.path.parents:
+        OPEN.close()
+
+
 @pytest.fixture(scope="session")
-def site(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def site(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The demo's address, ending in a slash."""
-    with served(artifacts, tmp_path_factory.mktemp("site")) as url:
-        yield url
+    return OPEN.enter_context(served(artifacts, tmp_path_factory.mktemp("site")))
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +57,7 @@ def scene(studio: Studio, chelsea: Path) -> Scene:
 
 @pytest.fixture(scope="session")
 def client(site: str) -> Client:
-    return Client(site, verbose=False)
+    return OPEN.enter_context(closing(Client(site, verbose=False)))
 
 
 @pytest.fixture(scope="session")
@@ -60,13 +69,11 @@ def ask(client: Client, chelsea: Path) -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser() -> Browser:
     if CHROMIUM is None:
         pytest.skip("no chromium is installed (Debian: apt-get install chromium)")
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
+    driver = OPEN.enter_context(sync_playwright())
+    return OPEN.enter_context(closing(driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)))
 
 
 CUT_OFF = ("signal is aborted", "Connection errored out")  # what gradio's client says of a stream that ended

@@ -243,7 +243,6 @@ def test_ctrl_c_while_it_starts_leaves_nothing(file: Path) -> None:
     process = subprocess.Popen(
         command(str(file), "--port", str(free_port())), cwd=ROOT,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        preexec_fn=heard,
     )  # fmt: skip
     server = Server("", process)
     try:
@@ -257,8 +256,3 @@ def test_ctrl_c_while_it_starts_leaves_nothing(file: Path) -> None:
         if process.poll() is None:
             process.terminate()
             process.communicate()
-
-
-def heard() -> None:
-    """A shell's background has Ctrl+C ignored, and with it all that these tests start."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
