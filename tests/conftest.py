@@ -51,5 +51,8 @@ def as_convlens(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for compiled models, so that each is compiled once."""
-    return tmp_path_factory.mktemp("artifacts")
+    """A folder for compiled models, so that each is compiled once, whichever process of the run asks for it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "artifacts"
+    folder.mkdir(exist_ok=True)
+    return folder
