@@ -28,8 +28,10 @@ FLAGS = [
 OPEN = ExitStack()  # the demo, its client and the browser that all tests here share
 
 
-def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Iterator[None]:
     """After the last test here, end what they share: it holds gigabytes, which the other tests have a use for."""
+    yield
     if nextitem is None or Path(__file__).parent not in nextitem.path.parents:
         OPEN.close()
 

@@ -151,6 +151,17 @@ def test_the_other_questions_are_answered_too(server: Server, folder: Path) -> N
     assert [map["layer"] for map in every] == [one["name"] for one in server.model()["layers"]]
 
 
+def test_no_log_tells_what_was_asked(server: Server, folder: Path) -> None:
+    photo = next(folder.iterdir()).read_bytes()
+    assert server.ask(photo, target="nobody-asks-this").status_code == 422
+    assert server.ask(photo, target="blue", contrast="red").status_code == 200
+    logs = [path for path in Path("/tmp/ray/session_latest/logs").resolve().rglob("*") if path.is_file()]
+    assert any("serve" in str(path) for path in logs)
+    for path in logs:
+        said = path.read_bytes()
+        assert not any(word in said for word in (b"nobody-asks-this", b"blue", b"PNG", b"Choose saliency")), path
+
+
 def test_people_who_ask_at_once_share_passes_and_a_broken_photo_costs_only_itself(
     server: Server, folder: Path
 ) -> None:
@@ -188,7 +199,7 @@ def test_what_is_refused_is_a_sentence(server: Server, folder: Path) -> None:
         assert found.status_code == status and told in found.json()["detail"]
     assert server.ask(photo, accept="image/png").content.startswith(b"\x89PNG")
     lost = httpx.get(f"{server.url}/docs", trust_env=False)
-    assert lost.status_code == 404 and "POST /explain" in lost.json()["detail"]
+    assert lost.status_code == 404 and "POST /classify, /explain" in lost.json()["detail"]
 
 
 def test_the_pages_commands_are_answered(server: Server, folder: Path, tmp_path: Path) -> None:
@@ -198,8 +209,9 @@ def test_the_pages_commands_are_answered(server: Server, folder: Path, tmp_path:
     shutil.copy(next(folder.iterdir()), tmp_path / "cat.png")
     page = (ROOT / "docs" / "serving.md").read_text()
     lines = re.findall("^curl .*$", page, re.MULTILINE)
-    assert len(lines) == 6
+    assert len(lines) == 9
     names = {"http://127.0.0.1:8000": server.url, "blocks.4.2": "1", "Egyptian cat": "blue", "tiger cat": "red"}
+    names |= {"deconvnet": "saliency", "guided_backprop": "saliency"}
     for line in lines:
         for name, other in names.items():
             line = line.replace(name, other)
