@@ -5,10 +5,12 @@ parts of the same store as the plain loop's, so nothing is written twice whateve
 was lost with its node is answered by another one, and if this process is killed the same command goes on. (Ray
 Data's own checkpoints know paths alone, and a resumed run of it can wait for ever for a CPU.)
 
-Whoever reaches a Ray cluster's ports can run any code on it: keep them to a network of your own.
+Whoever has a Ray cluster's token can run any code on it, and older versions have none: keep its ports to a network
+of your own.
 """
 
 import os
+import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -22,6 +24,12 @@ from .store import Store
 
 PACKAGE = Path(__file__).parents[1]
 IN_FLIGHT = 2  # batches that each actor has been given
+SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # 15 otherwise, and the machine's other work goes first
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "45",  # 5 otherwise, too little for a machine that has much to do
+}
+TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 MISSING = 'more processes are Ray\'s: pip install "convlens[ray]"'
 
 
@@ -66,10 +74,7 @@ def explain_on_ray(
     there. Photos are read there too, so they lie on a shared disk or at an address, see `places`.
     Raises ValueError for what `explain_folder` does, where Ray is missing, and where the CPUs are too few.
     """
-    try:
-        import ray
-    except ModuleNotFoundError:
-        raise ValueError(MISSING) from None
+    ray = imported(address)
     from ..files.artifact import load
 
     if batch < 1 or threads < 1 or (actors is not None and actors < 1):
@@ -96,12 +101,33 @@ def explain_on_ray(
                 ray.shutdown()
 
 
+def imported(address: str, missing: str = MISSING) -> Any:
+    """Ray, with its token for that address. Raises ValueError, with `missing`, where it is not installed.
+
+    A cluster lets in who has its token, RAY_AUTH_TOKEN or a file of it; that one is to be shown is read when Ray
+    is imported, and never again. One that ends with the call has a token of its own, which Ray writes into the
+    home: where it can't, the environment holds it.
+    """
+    home = Path(os.environ.get("HOME", "/"))
+    known = any(os.environ.get(name) for name in TOKENS) or (home / ".ray" / "auth_token").is_file()
+    if address != "local" and known:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    elif address == "local" and not known and not os.access(home, os.W_OK):
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise ValueError(missing) from None
+    return ray
+
+
 def join(ray: Any, address: str, **more: Any) -> None:
     """Start Ray, where the address is "local", or join a cluster, to which this code travels: what actors run is
     the same, on machines that have another version of it too. more: for `ray.init`."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_worker_niceness", "0")  # 15 otherwise, and the machine's other work goes first
-    here = {} if address == "local" else {"runtime_env": {"py_modules": [str(PACKAGE)]}}
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    there = {"py_modules": [str(PACKAGE)], "env_vars": {name: os.environ[name] for name in SETTINGS}}
+    here = {} if address == "local" else {"runtime_env": there}
     ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="ERROR", **here, **more)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..batch.answering import Answering
-from ..batch.on_ray import join
+from ..batch.on_ray import imported, join
 from ..batch.questions import Questions
 from ..files.artifact import load, save
 from ..files.shelf import open_model
@@ -45,10 +45,7 @@ def _end(*signal: object) -> None:
 
 
 def _serve(options: argparse.Namespace) -> None:
-    try:
-        import ray
-    except ModuleNotFoundError:
-        raise ValueError(MISSING) from None
+    ray = imported(options.address, MISSING)
     try:
         try_port(options.host, options.port)
     except (OSError, OverflowError) as error:

@@ -40,6 +40,8 @@ COLUMNS = (
 GATES = ["gradient", "deconvnet", "guided_backprop", "full_grad"]
 # Networks whose float64 reference takes more than 16 GB at 224 pixels, and the side that they are verified at.
 SMALLER = {"vit_h_14": 56, "regnet_y_128gf": 64, "timm/convmixer_768_32": 56}
+# Networks that take no image below so many pixels.
+LARGER = {"inception_v3": 75, "timm/inception_v4": 75, "timm/inception_resnet_v2": 75}
 
 ENDED = "its process was ended, most likely for want of memory: try a smaller --side, or --jobs 1"
 
@@ -96,15 +98,15 @@ def rows(
     own process, not the table. Such a row counts as not kept.
     """
     for name, found in each_in_its_process(names, jobs, _row, side, dtype):
-        yield found or Row(name, failure=ENDED)
+        yield Row(name, failure=found) if isinstance(found, str) else found
 
 
 def each_in_its_process(
     names: Sequence[str], jobs: int, measure: Callable[..., Any], *given: Any
 ) -> Iterator[tuple[str, Any]]:
-    """What `measure` gives for each name and what is given besides, in a process of its own; None where that was
-    ended. jobs: processes at once, which share the threads; a lone process is quicker than two where a network is
-    large, and slower where it is small."""
+    """What `measure` gives for each name and what is given besides, in a process of its own; a sentence where that
+    was ended or failed. jobs: processes at once, which share the threads; a lone process is quicker than two where
+    a network is large, and slower where it is small."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])  # so that torch is imported once
     threads = max(1, torch.get_num_threads() // jobs)
@@ -114,7 +116,9 @@ def each_in_its_process(
             try:
                 return process.submit(measure, name, *given).result()
             except BrokenProcessPool:
-                return None
+                return ENDED
+            except Exception as error:  # it costs its own row, and no other
+                return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
     with ThreadPoolExecutor(jobs) as pool:
         yield from zip(names, pool.map(measured, names), strict=True)
@@ -136,7 +140,7 @@ def random_network(name: str, side: int) -> tuple[nn.Module, Tensor]:
 def _at_most(name: str, side: int) -> Size | None:
     """The size of a model's input, with no side longer than `side`."""
     height, width = geometry_of(name).crop
-    side = min(side, SMALLER.get(name, side))
+    side = max(min(side, SMALLER.get(name, side)), LARGER.get(name, 0) if side else 0)
     return (min(height, side), min(width, side)) if side else None
 
 

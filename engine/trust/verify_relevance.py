@@ -21,7 +21,7 @@ from ..torchscript.lowering import lower
 from .certificate import BOUNDS, question
 from .reference import plainly
 from .relevance import FARTHER, deviation_throughout
-from .verify_models import ENDED, calibrate, each_in_its_process, random_network
+from .verify_models import calibrate, each_in_its_process, random_network
 
 COMPOSITES = [method.name for method in RELEVANCE]
 
@@ -71,7 +71,7 @@ def relevance_rows(
 ) -> Iterator[RelevanceRow]:
     """Verify models of the zoo by name, as `verify_models.rows` does."""
     for name, found in each_in_its_process(names, jobs, _row, side, dtype):
-        yield found or RelevanceRow(name, failure=f"not measured: {ENDED}")
+        yield RelevanceRow(name, failure=f"not measured: {found}") if isinstance(found, str) else found
 
 
 def _row(name: str, side: int, dtype: torch.dtype) -> RelevanceRow:

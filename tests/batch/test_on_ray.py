@@ -5,6 +5,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,31 @@ def command(program: str, photos: Path, out: Path, file: Path) -> list[str]:
 
 
 ALONE = {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+# A cluster as `ray start` begins it, with a token, and those that have it and have it not.
+TOKEN = """
+import os, subprocess, sys, time, urllib.request
+root, photos, out, file = sys.argv[1:]
+ray = [sys.executable, "-m", "ray.scripts.scripts"]
+subprocess.run([*ray, "get-auth-token", "--generate"], check=True, stdout=subprocess.DEVNULL)
+begin = [*ray, "start", "--head", "--port", "6399", "--num-cpus", "2", "--node-ip-address", "127.0.0.1",
+    "--include-dashboard=false", "--disable-usage-stats", "--temp-dir", os.environ["SHORT"]]
+subprocess.run(begin, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+ask = [sys.executable, "-W", "ignore", "-m", "engine"]
+batch = [*ask, "batch", photos, "-o", out, "--model", file, "--engine", "ray", "--address", "127.0.0.1:6399"]
+subprocess.run(batch, check=True, cwd=root)
+other = os.environ | {"RAY_AUTH_TOKEN": "a" * 64}
+stranger = subprocess.run([*batch, "--retry-errors"], cwd=root, env=other, capture_output=True, text=True)
+assert stranger.returncode == 1 and "Traceback" not in stranger.stderr, stranger
+serve = [*ask, "serve", file, "--address", "127.0.0.1:6399", "--replicas", "1"]
+server = subprocess.Popen(serve, cwd=root, stdout=subprocess.PIPE, text=True)
+assert "1 replica of 1 thread" in server.stdout.readline()
+photo = open(photos + "/000.png", "rb").read()
+direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+with direct.open("http://127.0.0.1:8000/classify", photo) as answer:
+    assert b"classes" in answer.read()
+server.terminate()
+assert server.wait(60) == 0
+"""
 
 
 @pytest.mark.timeout(300)
@@ -120,6 +147,33 @@ def test_a_node_that_dies_loses_no_row(file: Path, tmp_path: Path) -> None:
     photos, out = folder_of(tmp_path / "photos", 40), tmp_path / "rows"
     apart(CLUSTER, photos, out, file)
     assert sorted(paths(out)) == sorted(path.name for path in photos.iterdir())
+
+
+@pytest.mark.timeout(300)
+def test_a_cluster_with_a_token_takes_who_has_it(file: Path, tmp_path: Path, monkeypatch) -> None:
+    pytest.importorskip("ray.serve", reason=MISSING)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    photos, out = folder_of(tmp_path / "photos", 6, ("bad.png",)), tmp_path / "rows"
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as short:  # the names of sockets are short
+        monkeypatch.setenv("SHORT", short)
+        try:
+            apart(TOKEN, photos, out, file)
+        finally:
+            for process in Path("/proc").glob("[0-9]*"):
+                with suppress(OSError):
+                    if short in (process / "cmdline").read_text():
+                        os.kill(int(process.name), signal.SIGKILL)  # what `ray start` began
+    assert sorted(paths(out)) == sorted(path.name for path in photos.iterdir())
+
+
+@pytest.mark.timeout(120)
+def test_a_home_that_takes_no_file_needs_none(file: Path, tmp_path: Path) -> None:
+    """Ray would write its token there."""
+    photos, out = folder_of(tmp_path / "photos", 6), tmp_path / "rows"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    environment |= ALONE | {"HOME": "/proc/nowhere"}
+    subprocess.run(command(RUN, photos, out, file), check=True, env=environment)
+    assert len(paths(out)) == 6
 
 
 @pytest.mark.timeout(600)

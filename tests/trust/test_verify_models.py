@@ -69,6 +69,19 @@ def test_a_process_that_ends_is_one_row_and_not_kept(monkeypatch: pytest.MonkeyP
         assert str(row).count("|") == header().splitlines()[0].count("|")
 
 
+def failing(name: str, *_: object) -> object:
+    if name == "resnet18":
+        raise RuntimeError("the image is\n  too small")
+    return verify(name, Small().eval(), EXAMPLE)
+
+
+def test_a_network_that_fails_costs_its_own_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.trust.verify_models._row", failing)
+    failed, kept = rows(["resnet18", "alexnet"])
+    assert not failed.kept and "not measured: RuntimeError: the image is too small" in str(failed)
+    assert kept.kept and kept.name == "alexnet"
+
+
 def test_a_reference_of_zeros_proves_nothing() -> None:
     class Dead(Small):
         def forward(self, x: Tensor) -> Tensor:
