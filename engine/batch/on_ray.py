@@ -83,8 +83,8 @@ def explain_on_ray(
     Answering(explainer, questions)  # what the file has not is told before anything starts
     store = Store(out, asked_of(explainer, questions), told_of(explainer, source))
     with store.writing():
-        photos, left = what_is_left(store, source, explainer, retry_errors)
-        if not left:
+        photos, left = what_is_left(store, source, explainer, again=False)
+        if not left and not retry_errors:
             return keep(store, photos, left, [], progress)
         own = not ray.is_initialized()
         if own:
@@ -94,6 +94,8 @@ def explain_on_ray(
             count = max(1, cpus // threads) if actors is None else actors
             if count * threads > cpus:
                 raise ValueError(f"{count} actors of {threads} threads take more than the {cpus} CPUs there are")
+            if retry_errors:  # which takes their rows away, so it waits for those that make others
+                photos, left = what_is_left(store, source, explainer, again=True)
             answers = _answers(ray, Path(file).read_bytes(), questions, left, batch, count, threads)
             return keep(store, photos, left, answers, progress)
         finally:

@@ -68,16 +68,14 @@ def explain_folder(
     answering = Answering(explainer, questions)
     store = Store(out, asked_of(explainer, questions), told_of(explainer, source))
     with store.writing():
-        photos, left = what_is_left(store, source, explainer, retry_errors)
+        photos, left = what_is_left(store, source, explainer, again=retry_errors)
         return keep(store, photos, left, map(answering.rows, _batches(left, batch)), progress)
 
 
-def what_is_left(
-    store: Store, source: str | Path, explainer: Explainer, retry_errors: bool
-) -> tuple[int, list[Photo]]:
-    """How many photos a source has, and those that have no row yet."""
+def what_is_left(store: Store, source: str | Path, explainer: Explainer, again: bool) -> tuple[int, list[Photo]]:
+    """How many photos a source has, and those that have no row yet; again: or one that is an error."""
     photos = photos_of(source, explainer.labels)
-    known = store.done(retry_errors)
+    known = store.done(again)
     return len(photos), [photo for photo in photos if photo.path not in known]
 
 
