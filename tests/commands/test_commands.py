@@ -410,6 +410,12 @@ def test_a_refusal_is_one_line(
 def test_the_shelf_builds_once_and_again_for_another_version(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    build = shelf.build
+
+    def small(name: str, weights: str) -> Explainer:
+        return build(name, weights, ["features.12"], ["grad_cam"], (64, 64))
+
+    monkeypatch.setattr(shelf, "build", small)
     first = shelf.open_model("squeezenet1_1", "random", tmp_path)
     path = tmp_path / "squeezenet1_1-random.pt"
     made = path.stat().st_mtime_ns
