@@ -19,6 +19,7 @@ from .question import (
     read_question,
 )
 
+WHERE = ("layer", "channel")  # of a unit
 TOP = 5  # classes that are told unless more are asked for
 
 
@@ -77,7 +78,7 @@ def read_classes(fields: Mapping[str, str], facts: Facts) -> Classes:
 def read_unit(fields: Mapping[str, str], facts: Facts) -> Unit:
     """Read layer, channel, method, place and values. Raises RefusedError, status 422, with what there is."""
     given = given_of(fields, ("layer", "channel", "method", "place", "values"))
-    for name in ("layer", "channel"):
+    for name in WHERE:
         if name not in given:
             raise RefusedError(422, f"A unit is a channel of a layer: say which {name}.")
     layer, method = read_layer(given["layer"], facts), given.get("method", Unit.method)
