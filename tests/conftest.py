@@ -26,8 +26,9 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     return None
 
 
-# What takes longest begins first, so that no core waits at the end for the other's last file.
-FIRST = ("test_readme.py", "whole", "commands", "demo", "examples", "files", "test_package.py", "conformance")
+# What takes longest begins first, so that no core waits at the end for the other's last file; the demo before the
+# rest of it, whose compiled networks stay in memory beside its servers otherwise.
+FIRST = ("test_readme.py", "demo", "whole", "commands", "examples", "files", "test_package.py", "conformance")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -11,6 +11,7 @@ from ..listing.program import Program, aten
 from ..rules import kinds
 from ..rules.pages import KINDS, VJPS
 from ..rules.policy import Call
+from .keep_float32 import IMAGE_ENDS
 from .recorder import Recorder
 from .signs import chances, nonnegative
 
@@ -86,14 +87,15 @@ class Told:
         image of the lowest values, and to one of the highest.
 
         It may turn them around, as a negative factor does, and cut or join channels; each is done alike to both.
+        They come in the precision of that input: the image's ends themselves stay in float32, as it does.
         """
         goal = node.args[0]
         assert isinstance(goal, fx.Node)
         before = [n for n in self.program.needed([goal]) if n in self.active and n is not self.program.image]
         extremes = [self._through(before, goal, number) for number in self._images()]
-        if not before:
-            return extremes[0], extremes[1]
-        return aten.minimum(*extremes), aten.maximum(*extremes)
+        low, high = (aten.minimum(*extremes), aten.maximum(*extremes)) if before else extremes
+        like = self.recorder.proxy(goal)
+        return aten.type_as(low, like), aten.type_as(high, like)
 
     def _through(self, calls: Iterable[fx.Node], goal: fx.Node, image: Any) -> Any:
         made: dict[fx.Node, Any] = {self.program.image: image}
@@ -108,7 +110,7 @@ class Told:
     def _images(self) -> list[Any]:
         """An image of the lowest values, and one of the highest."""
         fake, found = self.program.image.meta["val"], []
-        for name, numbers in zip(("lowest", "highest"), self.ends, strict=True):
+        for name, numbers in zip(IMAGE_ENDS, self.ends, strict=True):
             like = torch.empty(0, dtype=fake.dtype)
             value = torch.tensor(list(numbers), dtype=torch.float64).to(like).reshape(1, -1, 1, 1)
             if value.shape[1] != fake.shape[1]:

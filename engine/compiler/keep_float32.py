@@ -16,6 +16,7 @@ from ..listing.program import Program, aten
 from ..rules import kinds
 from ..rules.pages import ops_of
 
+IMAGE_ENDS = ("lowest", "highest")  # constants that are images, see `calls`
 SHARE = 0.06  # of all multiplications
 IN_2D = (aten.conv2d, aten.conv_transpose2d)  # convolutions of images, whose multiplications are counted
 # What ends the stem, whatever its share: all products but those of images with kernels.
@@ -60,9 +61,10 @@ def _weighs(node: fx.Node) -> bool:
 
 
 def stem_constants(program: Program) -> list[str]:
-    """The names of the constants that the stem reads."""
+    """The names of the constants that the stem reads, and of those that are images."""
     read = (source for node in program.stem for source in node.all_input_nodes)
-    return sorted({str(source.target) for source in read if source.op == "get_attr"})
+    found = {str(source.target) for source in read if source.op == "get_attr"}
+    return sorted(found | {name for name in IMAGE_ENDS if name in program.constants})
 
 
 def _stem(program: Program) -> list[fx.Node]:

@@ -15,6 +15,7 @@ from engine.files.compiling import compile_model
 from engine.files.precision import in_precision
 from engine.files.shelf import build
 from engine.listing.program import aten
+from engine.methods.relevance import RELEVANCE
 from engine.models.loading import load_model
 from tests.oracle import fixed_seed
 
@@ -52,6 +53,29 @@ def test_a_file_in_a_lower_precision_says_what_it_lost(dtype: torch.dtype, tmp_p
         assert min(values) == pytest.approx(written, abs=1e-4)
         assert 0.9 < written <= 1
     assert dtype is torch.float16 or min(certificate["cosine"].values()) < 1
+
+
+@pytest.mark.parametrize("padded", [False, True], ids=["a convolution first", "a pad first"])
+@pytest.mark.parametrize("wide", [8, 400], ids=["no convolution in the stem", "the first one in the stem"])
+def test_relevance_is_asked_in_every_precision(padded: bool, wide: int) -> None:
+    """The ends of the image that a box asks for are in the precision of the call that asks."""
+    with fixed_seed(3):
+        first = [nn.ZeroPad2d((0, 1, 0, 1))] if padded else []
+        net = nn.Sequential(
+            *first, nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.Conv2d(8, wide, 3, padding=1), nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(wide, 5),
+        ).eval()  # fmt: skip
+    composites = [method.name for method in RELEVANCE if not method.name.endswith(("rollout", "lrp", "libragrad"))]
+    x = torch.rand(2, 3, 20, 16, generator=torch.Generator().manual_seed(0))
+    maps = []
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        asked = in_precision(compile_model(net, x[:1], "all", composites), dtype)
+        assert any("weight" in name for name in asked.module.stem) == (wide == 400)
+        maps.append({name: asked.explain(x, asked.one_hot(1), name).float().flatten(1) for name in composites})
+    exact, *others = maps
+    for other in others:
+        for name, map in exact.items():
+            assert float(F.cosine_similarity(other[name], map).min()) > 0.99, name
 
 
 def test_the_precision_that_was_compiled_stays() -> None:
