@@ -105,7 +105,13 @@ class Told:
         return made[goal]
 
     def _known(self, made: dict[fx.Node, Any], source: fx.Node) -> Any:
-        return made[source] if source in made else self.recorder.proxy(source)
+        if source in made:
+            return made[source]
+        size = source.meta.get("val")
+        if isinstance(size, torch.SymInt):  # of the batch, and the extremes are one image
+            expression = size.node.expr
+            return int(expression.subs(dict.fromkeys(expression.free_symbols, 1)))
+        return self.recorder.proxy(source)
 
     def _images(self) -> list[Any]:
         """An image of the lowest values, and one of the highest."""

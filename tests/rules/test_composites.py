@@ -215,3 +215,28 @@ def test_every_composite_says_something_of_all_kinds_but_spectra() -> None:
     for policy in COMPOSITES:
         assert kinds.ALL - {*policy.rules} == {kinds.SPECTRUM}
         assert policy.relevance and policy.alone
+
+
+class Folded(nn.Module):
+    """Blocks of 2 by 2 pixels become channels, by a view that names the batch's size, or by none."""
+
+    def __init__(self, named: bool) -> None:
+        super().__init__()
+        self.named, self.conv, self.head = named, nn.Conv2d(4, 3, 1), nn.Linear(3, 2)
+        with torch.no_grad():
+            for number, value in enumerate(self.parameters()):
+                value.copy_(torch.linspace(-1, 1 + number, value.numel()).reshape(value.shape))
+
+    def forward(self, image: Tensor) -> Tensor:
+        size = image.shape[0] if self.named else -1
+        x = image.reshape(size, 1, 2, 2, 2, 2).permute(0, 1, 3, 5, 2, 4).reshape(size, 4, 2, 2)
+        return self.head(F.relu(self.conv(x)).mean((2, 3)))
+
+
+def test_a_box_is_of_one_image_whatever_the_batch() -> None:
+    images = torch.cat([X2, X2.mT, -X2])
+    found, plain = (
+        relevance_of(Folded(named), images, "lrp_epsilon_gamma_box", 1, BOX) for named in (True, False)
+    )
+    assert found.abs().max() > 0.1
+    torch.testing.assert_close(found, plain)
