@@ -108,14 +108,19 @@ zero, and notices a rounding as it does everything else; a file's manifest has i
 
 ## On whole networks
 
-`python -m engine verify --relevance --all --side 64`: {head}. Each composite against autograd through the file's
-own forward pass, each call with the rule's formula for its backward pass: the largest deviation at the image and
-at every layer, relative to the largest value there, and which share of the score came to the image. A composite
-that has no rule for a network's op, or nothing to read there, is refused by name.
+`python -m engine verify --relevance --all --side 64`: {head}.
+Each composite against autograd through the file's own forward pass, each call with the rule's formula for its
+backward pass: the largest deviation at the image and at every layer, relative to the largest value there, and
+which share of the score came to the image. A composite that has no rule for a network's op, or nothing to read
+there, is refused by name.
 
 {summary}
 
 {verdict}. [Network by network]({networks}).
+
+`attn_lrp` and `libragrad` halve products, as transformers want it. In a network with gates, as
+squeeze-and-excitation, half of the relevance goes down each gate, whose sums nearly cancel, and what arrives
+means nothing: 1e37 times the score in EfficientNetV2-L. The other composites give all to the signal.
 
 ## What it takes
 
