@@ -11,6 +11,7 @@ of your own.
 
 import os
 import secrets
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -112,7 +113,7 @@ def imported(address: str, missing: str = MISSING) -> Any:
     """
     home = Path(os.environ.get("HOME", "/"))
     known = any(os.environ.get(name) for name in TOKENS) or (home / ".ray" / "auth_token").is_file()
-    if address != "local" and known:
+    if address != "local" and known and "ray" not in sys.modules:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     elif address == "local" and not known and not os.access(home, os.W_OK):
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
