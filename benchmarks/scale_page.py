@@ -73,8 +73,8 @@ requirements are installed there, and photos are read there, from the same paths
 plain loop's, and become parts of the same store by the process that asked, so a node that dies loses none of
 them: its batch is answered by another one (tests/batch/test_on_ray.py kills one of two nodes). Starting and
 ending Ray takes about ten seconds, so few photos are done sooner without. Whoever has a Ray cluster's token
-(`~/.ray/auth_token`, or `RAY_AUTH_TOKEN`, on each machine; older versions have none) can run any code on it: keep
-its ports to a network of your own.
+(`~/.ray/auth_token`, or `RAY_AUTH_TOKEN`, shown where `RAY_AUTH_MODE=token` is set; older versions have none) can
+run any code on it: keep its ports to a network of your own.
 
 ### What to expect
 

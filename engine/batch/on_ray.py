@@ -11,7 +11,6 @@ of your own.
 
 import os
 import secrets
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -107,15 +106,12 @@ def explain_on_ray(
 def imported(address: str, missing: str = MISSING) -> Any:
     """Ray, with its token for that address. Raises ValueError, with `missing`, where it is not installed.
 
-    A cluster lets in who has its token, RAY_AUTH_TOKEN or a file of it; that one is to be shown is read when Ray
-    is imported, and never again. One that ends with the call has a token of its own, which Ray writes into the
-    home: where it can't, the environment holds it.
+    One that ends with the call has a token of its own, which Ray writes into the home: where it can't, the
+    environment holds it.
     """
     home = Path(os.environ.get("HOME", "/"))
     known = any(os.environ.get(name) for name in TOKENS) or (home / ".ray" / "auth_token").is_file()
-    if address != "local" and known and "ray" not in sys.modules:
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-    elif address == "local" and not known and not os.access(home, os.W_OK):
+    if address == "local" and not known and not os.access(home, os.W_OK):
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     try:
         import ray
@@ -131,7 +127,14 @@ def join(ray: Any, address: str, **more: Any) -> None:
         os.environ.setdefault(name, value)
     there = {"py_modules": [str(PACKAGE)], "env_vars": {name: os.environ[name] for name in SETTINGS}}
     here = {} if address == "local" else {"runtime_env": there}
-    ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="ERROR", **here, **more)
+    told = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
+    try:
+        ray.init(address=address, **told, **here, **more)
+    except ConnectionError as error:
+        raise ValueError(
+            f"{error}: is it there? One that `ray start` began asks for its token: set RAY_AUTH_MODE=token, and "
+            "RAY_AUTH_TOKEN, or have it in ~/.ray/auth_token"
+        ) from None
 
 
 def _answers(

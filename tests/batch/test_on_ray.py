@@ -83,13 +83,15 @@ ray = [sys.executable, "-m", "ray.scripts.scripts"]
 subprocess.run([*ray, "get-auth-token", "--generate"], check=True, stdout=subprocess.DEVNULL)
 begin = [*ray, "start", "--head", "--port", "6399", "--num-cpus", "2", "--node-ip-address", "127.0.0.1",
     "--include-dashboard=false", "--disable-usage-stats", "--temp-dir", os.environ["SHORT"]]
+os.environ["RAY_AUTH_MODE"] = "token"
 subprocess.run(begin, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 ask = [sys.executable, "-W", "ignore", "-m", "engine"]
 batch = [*ask, "batch", photos, "-o", out, "--model", file, "--engine", "ray", "--address", "127.0.0.1:6399"]
 subprocess.run(batch, check=True, cwd=root)
 other = os.environ | {"RAY_AUTH_TOKEN": "a" * 64}
 stranger = subprocess.run([*batch, "--retry-errors"], cwd=root, env=other, capture_output=True, text=True)
-assert stranger.returncode == 1 and "Traceback" not in stranger.stderr, stranger
+assert stranger.returncode == 1 and "RAY_AUTH_MODE=token" in stranger.stderr, stranger
+assert "Traceback" not in stranger.stderr
 serve = [*ask, "serve", file, "--address", "127.0.0.1:6399", "--replicas", "1"]
 server = subprocess.Popen(serve, cwd=root, stdout=subprocess.PIPE, text=True)
 assert "1 replica of 1 thread" in server.stdout.readline()
