@@ -20,8 +20,10 @@ from PIL import Image
 
 from benchmarks import machine, relevance_rate
 from benchmarks.exactness import cosine
+from benchmarks.markdown import table
 from benchmarks.pointing import photos, play, sure_of, wide
 from benchmarks.process import ROOT
+from benchmarks.relevance_networks import NETWORKS, summary, verified
 from engine import METHODS, Explainer, compile_model, load_model
 from engine.__main__ import main as engine
 from engine.files.precision import in_precision
@@ -145,12 +147,6 @@ rule's formula for its backward pass:
 """
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Markdown."""
-    lines = [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
-    return "\n".join(lines)
-
-
 def compiled(methods: Sequence[str]) -> Explainer:
     """The model that comes with the project, for these methods."""
     model = load_model("efficientnet_lite0")
@@ -263,43 +259,6 @@ def precision(explainer: Explainer) -> str:
             found.append(cosine(*pair))
         rows.append([f"`{method}`", f"{min(found):.4f} to {max(found):.4f}"])
     return table(["method", "cosine"], rows)
-
-
-def verified(printed: str) -> tuple[str, list[list[str]], str]:
-    """What `verify --relevance` printed: its first line, the cells of each row, and its last line."""
-    head, rows, verdict = printed.strip().split("\n\n")
-    cells = [[cell.strip() for cell in row.strip("| ").split(" | ")] for row in rows.splitlines()]
-    return head, cells, verdict
-
-
-def summary(rows: Sequence[Sequence[str]]) -> str:
-    """Of each composite: networks, the largest deviation, what arrived at the image, and how many are refused.
-
-    rows: those of `verified`, the head first.
-    """
-    names, lines = rows[0][2:-1], []
-    for column, name in enumerate(names, 2):
-        cells = [row[column] for row in rows[2:]]
-        told = [tuple(map(float, cell.split(", "))) for cell in cells if not cell.startswith("refused")]
-        arrived = sorted(share for _, share in told)
-        lines.append(
-            [
-                f"`{name}`", str(len(told)), f"{max((one for one, _ in told), default=0):.0e}",
-                f"{arrived[0]:.3g}, {arrived[len(arrived) // 2]:.3g}, {arrived[-1]:.3g}" if arrived else "",
-                str(len(cells) - len(told)),
-            ]
-        )  # fmt: skip
-    return table(["method", "networks", "largest deviation", "arrived: least, median, most", "refused"], lines)
-
-
-NETWORKS = """# Relevance, network by network
-
-Made by `python -m benchmarks.relevance`, of `python -m engine verify --relevance --all --side 64`: {head}.
-Of each composite its largest deviation from the reference, and which share of the score came to the image; see
-[the page](../relevance.md#on-whole-networks).
-
-{rows}
-"""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

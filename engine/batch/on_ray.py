@@ -104,10 +104,9 @@ def explain_on_ray(
 
 
 def imported(address: str, missing: str = MISSING) -> Any:
-    """Ray, with its token for that address. Raises ValueError, with `missing`, where it is not installed.
+    """Ray. Raises ValueError, with `missing`, where it is not installed.
 
-    One that ends with the call has a token of its own, which Ray writes into the home: where it can't, the
-    environment holds it.
+    What it starts here asks for a token, which it writes into the home; where it can't, the environment holds one.
     """
     home = Path(os.environ.get("HOME", "/"))
     known = any(os.environ.get(name) for name in TOKENS) or (home / ".ray" / "auth_token").is_file()

@@ -87,14 +87,7 @@ def each_asked(explainer: Explainer, questions: Questions) -> list[Asked]:
     found = _each(explainer, questions.asked)
     many = explainer.module.path_of
     for asked in found:
-        if questions.smooth and (asked.method in many or asked.every):
-            raise ValueError(
-                f"smooth repeats a method of one pass at one layer, and {asked.name} is asked otherwise"
-            )
-        explainer.passes(asked.method, asked.layer or -1, questions.smooth, questions.options.get(asked.method))
-    for method in questions.options:
-        if method not in many and method in {asked.method for asked in found}:
-            raise ValueError(f"{method} takes one pass and has no options; smooth averages over noisy copies")
+        explainer.check_ways(asked.method, asked.every, questions.smooth, questions.options.get(asked.method))
     if questions.baseline != BASELINES[0] and not any(asked.method in many for asked in found):
         raise ValueError(
             f"the baseline {questions.baseline} is of methods of many passes, and none of those is asked"

@@ -21,15 +21,8 @@ def run(options: argparse.Namespace) -> int:
     parquet()  # what is missing is told before a model is compiled
     asked = tuple((options.methods or "hires_cam").split(","))
     trust = tuple(options.trust.split(",")) if options.trust else ()
-    questions = Questions(
-        asked,
-        options.target,
-        trust,
-        options.threshold,
-        options_of(options.option),
-        options.smooth,
-        options.baseline,
-    )
+    own = options_of(options.option)
+    questions = Questions(asked, options.target, trust, options.threshold, own, options.smooth, options.baseline)
     options.methods = ",".join(asked)
     explainer = explainer_for(options)
     out = options.output

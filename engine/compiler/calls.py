@@ -87,7 +87,7 @@ class Told:
         image of the lowest values, and to one of the highest.
 
         It may turn them around, as a negative factor does, and cut or join channels; each is done alike to both.
-        They come in the precision of that input: the image's ends themselves stay in float32, as it does.
+        They come in the precision of that input: what they are made of stays in float32, as the image does.
         """
         goal = node.args[0]
         assert isinstance(goal, fx.Node)

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from .. import METHODS
+from .. import METHODS, text
 from ..methods.baselines import BASELINES
 from ..text import nearest
 from . import log
@@ -97,9 +97,7 @@ def check_passes(model: Model, asked: Asked, most: float) -> None:
 
 def sentence(error: ValueError) -> str:
     """What the engine says of a question that does not fit, as a sentence."""
-    told = str(error)
-    first = told.partition(" ")[0]
-    return (told[:1] if first in METHODS else told[:1].upper()) + told[1:] + ("" if told.endswith(".") else ".")
+    return text.sentence(error, METHODS)
 
 
 def classes(model: Model, chances: Values, top: int) -> list[dict[str, Any]]:
@@ -129,9 +127,8 @@ def pixel_of(model: Model, photo: Photo, layer: int, place: tuple[int, int]) -> 
 def middle_of(model: Model, photo: Photo, layer: int, place: tuple[int, int]) -> list[float]:
     """The middle of a place (row, column) of a layer on the photo, whose pixel (i, j) covers [i, i + 1) down and
     [j, j + 1) to the right."""
-    entry, crop = model.explainer.manifest["layers"][layer], model.explainer.geometry.crop
-    shares = [(entry["offset"][axis] + entry["stride"][axis] * place[axis]) / crop[axis] for axis in (0, 1)]
-    return list(model.explainer.geometry.window(*photo.pixels.shape[:2]).at(*shares))
+    entry, geometry = model.explainer.manifest["layers"][layer], model.explainer.geometry
+    return geometry.middle_of(photo.pixels.shape, entry, place)
 
 
 def place_of(model: Model, photo: Photo, layer: int, pixel: tuple[int, int]) -> tuple[int, int] | None:

@@ -1,7 +1,7 @@
 """From the photo to the network's input, and back: what the network sees of a photo, and where."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -22,10 +22,6 @@ class Window(NamedTuple):
     left: float
     height: float
     width: float
-
-    def at(self, down: float, across: float) -> tuple[float, float]:
-        """The point of the photo, row and column, at such shares of the input's height and width."""
-        return self.top + down * self.height, self.left + across * self.width
 
 
 @dataclass(frozen=True)
@@ -110,6 +106,15 @@ class Geometry:
             self.crop[0] * rows.kept / rows.resized,
             self.crop[1] * columns.kept / columns.resized,
         )
+
+    def middle_of(self, photo: Sequence[int], layer: Mapping[str, Any], place: Sequence[int]) -> list[float]:
+        """The middle of a place (row, column) of a layer on a photo (H, W), whose pixel (i, j) covers [i, i + 1)
+        down and [j, j + 1) to the right. layer: its entry in the manifest."""
+        window = self.window(photo[0], photo[1])
+        down, across = (
+            (layer["offset"][axis] + layer["stride"][axis] * place[axis]) / self.crop[axis] for axis in (0, 1)
+        )
+        return [window.top + down * window.height, window.left + across * window.width]
 
 
 # What follows is compiled into every artifact, so it keeps to what TorchScript knows.

@@ -63,21 +63,17 @@ class Asking(Opened):
         many = method in self.module.path_of
         if smooth < 0 or not spread >= 0:
             raise ValueError(f"smooth is {smooth} and spread {spread:g}: neither is less than zero")
-        if smooth and (many or every):
-            raise ValueError(f"smooth repeats a method of one pass at one layer, and {method} is asked otherwise")
+        self.check_ways(method, every, smooth, options)
         if many and every and not self._place(method).at_image:
             raise ValueError(f"{method} takes many passes, for one layer at a time; name the layer")
         if many and not self._place(method).at_image and index % len(self.layers) not in self.module.tails:
             raise ValueError(
                 f"the logits hang on more than the values of {self.layers[index]}, which {method} asks"
             )
-        if options and not many:
-            raise ValueError(f"{method} takes one pass and has no options; smooth=25 averages over noisy copies")
         completeness = arrived = None
         with self._asking(self._at_once(len(x)) if many or smooth else max(1, len(x))) as net:
             if many:
                 told = {name: float(value) for name, value in (options or {}).items()}
-                self._check_options(method, told)
                 reference = self._baseline(net, x, baseline)
                 if self.module.path_of[method] != "references" and len(reference) not in (1, len(x)):
                     raise ValueError(
@@ -140,11 +136,24 @@ class Asking(Opened):
     ) -> int:
         """How many passes of one image such a question takes at most. Raises ValueError as `ask` does."""
         index = self._index(method, layer)
+        self.check_ways(method, False, smooth, options)
         if method not in self.module.path_of:
             return max(1, smooth)
         told = {name: float(value) for name, value in (options or {}).items()}
-        self._check_options(method, told)
         return int(self.module.passes(method, index, told))
+
+    def check_ways(
+        self, method: str, every: bool = False, smooth: int = 0, options: Mapping[str, float] | None = None
+    ) -> None:
+        """Raise ValueError where a method is not smoothed, or has no such options. every: is it asked at all
+        layers?"""
+        many = method in self.module.path_of
+        if smooth and (many or every):
+            raise ValueError(f"smooth repeats a method of one pass at one layer, and {method} is asked otherwise")
+        if options and not many:
+            raise ValueError(f"{method} takes one pass and has no options; smooth=25 averages over noisy copies")
+        if options:
+            self._check_options(method, {name: float(value) for name, value in options.items()})
 
     def _method(self, method: str | None, layer: int | str) -> str:
         """The method that is asked where none is named."""

@@ -15,15 +15,16 @@ from ..batch.answering import Answering
 from ..batch.questions import EVERY, decoded
 from ..batch.reading import class_asked, stored
 from ..batch.sources import Photo
-from ..methods import METHODS
+from ..methods import Place
 from ..pictures.figures import Look, picture
 from ..pictures.render import contact_sheet, fit, png
 from ..run.explainer import Explainer
 from ..run.starting import Position
+from ..text import sentence
 from ..trust import one_picture
 from ..trust.evaluation import named
 from ..trust.report import examine
-from .messages import FAILED, Answer, Request, sentence
+from .messages import FAILED, Answer, Request
 from .more_questions import Classes, Trust, Unit
 from .question import Question
 
@@ -112,7 +113,7 @@ class Answers:
         drawn = [map.overlay(photo) for map in maps]
         if not several:
             return png(drawn[0])
-        title = f"{METHODS[maps[0].method].title}: {maps[0].asked}"
+        title = f"{self._told(maps[0].method)['title']}: {maps[0].asked}"
         return png(contact_sheet(drawn, [map.layer or "" for map in maps], title=title))
 
     def _classified(self, questions: Sequence[Classes], photos: Sequence[Pixels]) -> list[Content]:
@@ -129,7 +130,8 @@ class Answers:
         ]  # fmt: skip
 
     def _of_units(self, requests: Sequence[Request], photos: Sequence[Pixels]) -> list[Content]:
-        asked, row = requests[0].question, METHODS[requests[0].question.method]
+        asked = requests[0].question
+        row = self._told(asked.method)
         channels = [request.question.channel for request in requests]
         place: Position = asked.place or "strongest"
         geometry = self.explainer.geometry
@@ -141,19 +143,14 @@ class Answers:
             if request.picture:
                 small = shown(pixels, LONGEST)
                 window = geometry.window(*small.shape[:2])
-                contents.append(png(picture(small, window, map, Look(), row.at.at_image, row.signed)))
+                contents.append(png(picture(small, window, map, Look(), Place(row["at"]).at_image, row["signed"])))
                 continue
-            window = geometry.window(*pixels.shape[:2])
-            shares = [
-                (entry["offset"][axis] + entry["stride"][axis] * at) / geometry.crop[axis]
-                for axis, at in enumerate(where)
-            ]
             contents.append(
                 {
                     "height": pixels.shape[0], "width": pixels.shape[1],
                     "method": asked.method, "layer": asked.layer, "channel": channels[number],
                     "value": _number(float(found.value[number])), "place": where,
-                    "pixel": [math.floor(at) for at in window.at(*shares)],
+                    "pixel": [math.floor(at) for at in geometry.middle_of(pixels.shape, entry, where)],
                     "shape": list(map.shape), "values": _written(map, request.question.listed),
                 }
             )  # fmt: skip
@@ -181,6 +178,10 @@ class Answers:
                 curve: {who: _number(area) for who, area in found.items()} for curve, found in report.areas.items()
             },
         }  # fmt: skip
+
+    def _told(self, method: str) -> dict[str, Any]:
+        """What the file tells of a method, which may be one of its author's own."""
+        return next(dict(entry) for entry in self.explainer.manifest["methods"] if entry["name"] == method)
 
     def _check(self, takes: int) -> None:
         if takes > self.passes:

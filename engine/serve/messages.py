@@ -25,9 +25,3 @@ class Answer:
     content: bytes | dict[str, Any]
     together: int = 1
     first: bool = True
-
-
-def sentence(error: ValueError) -> str:
-    """What the engine says of a question that does not fit, as a sentence."""
-    text = str(error)
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..batch.questions import EVERY
-from ..methods import METHODS
 from .question import (
     Facts,
     RefusedError,
@@ -86,8 +85,9 @@ def read_unit(fields: Mapping[str, str], facts: Facts) -> Unit:
     if layer == EVERY:
         raise RefusedError(422, "A unit lies in one layer: name it.")
     check_method(method, facts)
-    if METHODS[method].path:
-        raise RefusedError(422, f"{METHODS[method].title} takes many passes: a unit is asked by a method of one.")
+    entry = next(entry for entry in facts["methods"] if entry["name"] == method)
+    if entry["passes"] != 1:
+        raise RefusedError(422, f"{entry['title']} takes many passes: a unit is asked by a method of one.")
     return Unit(layer, channel, method, _place(given.get("place")), read_listed(given))
 
 
