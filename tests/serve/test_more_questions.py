@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from engine import Explainer
+from engine.methods import METHODS
 from engine.serve.answers import Answers
 from engine.serve.facts import facts_of
 from engine.serve.messages import Request
 from engine.serve.more_questions import READERS, Classes, Trust, Unit
-from engine.serve.question import RefusedError
+from engine.serve.question import Question, RefusedError
 from engine.serve.settings import Settings
 from engine.trust import one_picture
 from engine.trust.report import examine
@@ -79,6 +80,20 @@ def test_a_unit_is_drawn_where_a_picture_is_asked_for(answers: Answers) -> None:
     ):
         (answer,) = answers.of([Request(PHOTOS[0], wrong)])
         assert answer.status == 422 and why.lower() in answer.content["detail"].lower()
+
+
+def test_a_method_of_ones_own_is_known_by_its_file(
+    answers: Answers, facts: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever serves a file has not registered what its author had."""
+    layer = answers.explainer.layers[0]
+    for method in ("saliency", "hires_cam"):
+        monkeypatch.delitem(METHODS, method)
+    question = READERS["unit"]({"layer": layer, "channel": "0", "method": "saliency"}, facts)
+    unit, drawn_unit = answers.of([Request(PHOTOS[0], question), Request(PHOTOS[1], question, picture=True)])
+    assert unit.content["method"] == "saliency" and drawn_unit.content.startswith(b"\x89PNG")
+    (sheet,) = answers.of([Request(PHOTOS[0], Question("hires_cam", "all"), picture=True)])
+    assert sheet.content.startswith(b"\x89PNG")
 
 
 def test_a_map_is_put_to_the_test(answers: Answers) -> None:
