@@ -29,11 +29,13 @@ OPEN = ExitStack()  # the demo, its client and the browser that all tests here s
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Iterator[None]:
-    """After the last test here, end what they share: it holds gigabytes, which the other tests have a use for."""
-    yield
+def pytest_runtest_protocol(nextitem: pytest.Item | None) -> Iterator[None]:
+    """After the last test here and its second try, if it needs one, end what they share: it holds gigabytes, which
+    the other tests have a use for."""
+    result = yield
     if nextitem is None or Path(__file__).parent not in nextitem.path.parents:
         OPEN.close()
+    return result
 
 
 @pytest.fixture(scope="session")
