@@ -138,7 +138,7 @@ async def in_pieces(length: int) -> AsyncIterator[bytes]:
         ({"files": [("photo", PHOTO), ("photo", PHOTO)]}, 422, "form can't be read: Too many files"),
         ({"content": b"\x89PNG not really"}, 422, "not a photo that can be read"),
         ({"content": PHOTO, "params": {"target": "violet"}}, 422, "There is no class 'violet'"),
-        ({"content": PHOTO, "params": {"method": "lime"}}, 422, "There is no method 'lime'. Choose grad_cam"),
+        ({"content": PHOTO, "params": {"method": "lime"}}, 422, "Choose saliency, grad_cam"),
         ({"content": PHOTO, "params": {"rather": "red"}}, 422, "There is no field 'rather'"),
     ],
     ids=lambda given: given if isinstance(given, str) else "",
