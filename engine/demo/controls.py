@@ -225,8 +225,8 @@ CONTROLS: dict[str, Control] = {
         ),
     )
 }  # fmt: skip
-# Those that change how it is drawn and not what is.
-LOOKS = tuple(name for name, control in CONTROLS.items() if control.place.startswith("look."))
+# Those below the picture, which draw it again: how it is shown, and where it is read.
+VIEW = tuple(name for name, control in CONTROLS.items() if control.applies and name != "layer")
 DEFAULTS: dict[str, Any] = {name: control.default for name, control in CONTROLS.items()}
 
 

@@ -14,7 +14,7 @@ import gradio as gr
 
 from .. import PhotoError, WeightsError
 from .arrival import arrival
-from .controls import CONTROLS, LOOKS, NO_CONTRAST, RefusalError, short
+from .controls import CONTROLS, NO_CONTRAST, VIEW, RefusalError, short
 from .examples import credit_of
 from .language import retold_error, say
 from .names import file_name, spoken
@@ -126,8 +126,8 @@ class Desk:
     def _show_address(self, address: str) -> Values:
         """Answer what an address of the page says; of an empty one, what the page opens with."""
         came = arrival(address, self.examples, self.home, self.uploads, self.studio)
-        looks = {name: {"value": came.fields[name]} for name in LOOKS if name in came.fields}
-        choices = (partial(offered, offer=self.studio.offer), lambda scene: looks | _model_of(came.question))
+        view = {name: {"value": came.fields[name]} for name in VIEW if name in came.fields}
+        choices = (partial(offered, offer=self.studio.offer), lambda scene: view | _model_of(came.question))
         return self.show(came.question, *choices) | {self.part["photo"]: gr.update(value=came.photo)}
 
     def show_photo(self, question: Question) -> Values:

@@ -94,7 +94,7 @@ def lay_out_stage(part: Parts, props: Props, frames: list[tuple[str, str]], rang
             part["stop"] = gr.Button(say("Stop"), size="sm", elem_id="stop")
             gr.HTML(PLACE, elem_id="place")
             gr.HTML(wipe(), elem_id="wipe")
-        with gr.Tab(say("Every layer"), id="every", **props["every"]) as part["every"]:
+        with gr.Tab(say("Every layer"), id="every"):
             part["frames"] = gr.Gallery(
                 frames, show_label=False, interactive=False, allow_preview=False, columns=6,
                 object_fit="contain", buttons=[], elem_id="frames",

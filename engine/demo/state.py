@@ -39,9 +39,9 @@ def shown(scene: Scene, picture: Path, examples: Sequence[Path] = ()) -> Props:
             "value": words.legend(question.method, scene.signed, question.look) + words.unseen(*scene.part)
         },
         "range": {"value": scene.range_told(layer)},
-        "every": {"visible": layered},
         "film": {"visible": layered},
-        "tabs": {} if layered else {"selected": "one"},
+        # gradio keeps a tab's button, whatever `visible` becomes; the class hides it.
+        "tabs": {"elem_classes": []} if layered else {"elem_classes": ["single"], "selected": "one"},
         "about": {"value": method_list.method_line(question.method, model.explainer.manifest["absent"])},
         "stages": {
             "value": words.stage_bar(model.stages, model.explainer.manifest["layers"], model.kept),

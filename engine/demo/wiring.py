@@ -5,7 +5,7 @@ from typing import Any
 import gradio as gr
 
 from . import look
-from .controls import CONTROLS, LOOKS
+from .controls import CONTROLS, VIEW
 from .desk import Desk, pick_layer
 from .layout import Parts
 from .state import Props
@@ -36,7 +36,7 @@ def wire(demo: gr.Blocks, part: Parts, props: Props, desk: Desk) -> None:
     inputs, outputs = {*controls, part["asked"]}, [*photos["outputs"], part["untrained"]]
     asked = part["asked"].input(desk.explain_asked, **photos | {"inputs": inputs, "outputs": outputs})
 
-    looks = [part[name].input for name in LOOKS]
+    view = [part[name].input for name in VIEW]
     models = [part[name].input for name in ("model", "untrained")]
     # Downloads have a lane of their own, so that nobody's picture waits for them.
     opening = asking | {"concurrency_id": "models", "outputs": part["opening"], "show_progress": "hidden"}
@@ -44,7 +44,7 @@ def wire(demo: gr.Blocks, part: Parts, props: Props, desk: Desk) -> None:
     # After a failure the controls are those of the model that is shown.
     opened.failure(None, part["open"], [part["model"], part["untrained"], part["opening"]], js=look.BACK)
     for event in (
-        gr.on(looks, desk.explain_look, **told),
+        gr.on(view, desk.explain_look, **told),
         asked,
         part["own"].upload(desk.explain_photo, **photos | {"inputs": {*controls, part["own"]}}),
         part["examples"].click(desk.explain_example, **photos | {"inputs": {*controls, part["examples"]}}),

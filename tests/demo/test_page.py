@@ -1,6 +1,7 @@
 import re
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import expect
 
@@ -73,6 +74,42 @@ def test_methods_and_their_looks(open_page: OpenPage) -> None:
     expect(values).to_be_hidden()
     page.get_by_text("alone", exact=True).click()
     changed(page, before)
+
+
+def test_no_control_is_dead(site: str) -> None:
+    """What can be set on the page is listened to."""
+    told = httpx.get(f"{site}config").json()
+    heard = {target for listener in told["dependencies"] for target, _ in listener["targets"]}
+    choices = [part for part in told["components"] if part["type"] in ("radio", "checkbox", "slider", "dropdown")]
+    assert len(choices) == 20  # ten for each language
+    assert [part["props"]["label"] for part in choices if part["id"] not in heard] == []
+
+
+def test_relevance_is_read_at_the_image_or_at_every_layer(open_page: OpenPage) -> None:
+    page = open_page()
+    every, tiles = page.get_by_role("tab", name="Every layer"), page.locator("#frames button.thumbnail-item")
+    line, layer, at = page.locator("#line"), page.locator("#layer"), page.locator("#view label")
+    before = picture(page)
+    choose_method(page, "lrp_epsilon_plus")
+    before = changed(page, before)
+    expect(line).to_have_text("at the image itself")
+    expect(layer).to_be_hidden()
+    expect(every).to_be_hidden()
+    at.filter(has_text="every layer").click()
+    before = changed(page, before)
+    expect(line).to_have_text(re.compile("73 of 73"))
+    expect(layer).to_be_visible()
+    every.click()
+    expect(tiles).to_have_count(73)
+    page.reload()
+    expect(page.get_by_role("radio", name="every layer")).to_be_checked()
+    expect(line).to_have_text(re.compile("73 of 73"))
+    every.click()
+    expect(tiles).to_have_count(73)
+    at.filter(has_text="the image").click()
+    expect(line).to_have_text("at the image itself")
+    expect(page.locator("#picture img")).to_be_visible()
+    expect(every).to_be_hidden()
 
 
 def test_every_layer_at_once_and_a_click_on_one(open_page: OpenPage) -> None:

@@ -114,8 +114,8 @@ def test_labels_that_classes_share_are_told_apart() -> None:
 
 def test_the_controls_that_apply_are_shown(scene: Scene) -> None:
     applies = {
-        "grad_cam": {"layer", "every", "film", "stages", "show", "strength", "colours", "scale"},
-        "guided_grad_cam": {"layer", "every", "film", "stages", "view", "gray", "scale"},
+        "grad_cam": {"layer", "film", "stages", "show", "strength", "colours", "scale"},
+        "guided_grad_cam": {"layer", "film", "stages", "view", "gray", "scale"},
         "gradient": {"view", "gray"},
         "saliency": {"show", "strength", "colours"},
         "cam": {"show", "strength"},
@@ -123,6 +123,7 @@ def test_the_controls_that_apply_are_shown(scene: Scene) -> None:
     for method, names in applies.items():
         props = shown(asks(scene, method=method), Path("x.jpg"))
         assert {name for name, settings in props.items() if settings.get("visible")} == names, method
+        assert ("single" in props["tabs"]["elem_classes"]) is ("layer" not in names)
     assert all(METHODS[name].says for name in scene.model.explainer.one_pass_methods)
 
 
@@ -179,6 +180,6 @@ def test_relevance_is_read_at_every_layer_too(scene: Scene, studio: Studio) -> N
         assert found.range_told(layer).endswith(told)
     assert {arrived_told(0.5)} != {told}
     props = shown(found, Path("x.jpg"))
-    assert props["at"] == {"visible": True} and props["layer"]["visible"] and props["every"]["visible"]
+    assert props["at"] == {"visible": True} and props["layer"]["visible"] and props["tabs"] == {"elem_classes": []}
     assert shown(scene, Path("x.jpg"))["at"] == {"visible": False}
     assert len(studio.frames(found)) == 73
