@@ -63,7 +63,7 @@ EXACTNESS = (
 PICTURES = (
     "**Pictures.** Each heatmap is scaled to its own maximum, or to that of all layers. Of saliency and of the "
     "signed maps, the strongest 0.5 % of the values have full brightness. Signed maps of each channel show the "
-    "part that the network sees; on a photo, the rest is gray."
+    "part that the network sees; on a photo, the rest is dimmed."
 )
 FILE = "**The file.** The model with all its explanations is one TorchScript file that needs nothing but PyTorch:"
 

@@ -40,7 +40,7 @@ def shown(scene: Scene, picture: Path, examples: Sequence[Path] = ()) -> Props:
         },
         "range": {"value": scene.range_told(layer)},
         "film": {"visible": layered},
-        # gradio keeps a tab's button, whatever `visible` becomes; the class hides it.
+        # gradio keeps the button of a tab, whatever its `visible` becomes; this class hides both.
         "tabs": {"elem_classes": []} if layered else {"elem_classes": ["single"], "selected": "one"},
         "about": {"value": method_list.method_line(question.method, model.explainer.manifest["absent"])},
         "stages": {

@@ -199,10 +199,10 @@ def unseen(part: str, alone: bool) -> str:
         return ""
     if part == "square":
         whole = say("The network sees only this square of the photo.")
-        beside = say("The network sees only this square of the photo; the rest is gray.")
+        beside = say("The network sees only this square of the photo; the rest is dimmed.")
     else:
         whole = say("The network sees only this part of the photo.")
-        beside = say("The network sees only this part of the photo; the rest is gray.")
+        beside = say("The network sees only this part of the photo; the rest is dimmed.")
     return f'<span class="unseen">{whole if alone else beside}</span>'
 
 

@@ -41,8 +41,9 @@ def picture(
 
     window: the part of the photo that the network saw. at_image: whether the map is one of the image itself
     (saliency), which is as spiky as the gradient that it comes from; the maps of layers are smooth. signed: do the
-    values of a map below zero mean something? They are drawn then, both signs by one scale. scale: the value that
-    has the last colour; the attribution's own, `scale_of`, if None.
+    values of a map below zero mean something? They are drawn then, both signs by one scale; over a pale photo in a
+    map of the image, whose lines are as thin as pixels. scale: the value that has the last colour; the
+    attribution's own, `scale_of`, if None.
     """
     if scale is None:
         scale = scale_of(attribution, look, at_image, signed)
@@ -52,7 +53,7 @@ def picture(
     placed, seen = on_photo(np.nan_to_num(heat), window, photo.shape[:2])
     # Colours that run from nothing to the most would show what speaks against the class as next to nothing.
     colormap = "coolwarm" if signed else look.colormap
-    return overlay(photo, placed, seen, look.strength, colormap, signed, look.alone)
+    return overlay(photo, placed, seen, look.strength, colormap, signed, look.alone, signed and at_image)
 
 
 def scale_of(attribution: NDArray[Any], look: Look, at_image: bool, signed: bool = False) -> float:

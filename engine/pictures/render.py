@@ -101,13 +101,15 @@ def overlay(
     colormap: str | None = None,
     signed: bool = False,
     alone: bool = False,
+    pale: bool = False,
 ) -> Picture:
     """Lay a map's colours over the photo where the network saw it: evidence is opaque, no evidence transparent.
     The rest of the photo is dimmed and loses its colour.
 
     photo [H, W, 3] uint8, seen [H, W]. values [H, W] in 0..1, or -1..1 where they are `signed`. strength: how
     opaque the strongest evidence is, 0 (photo) to 1. colormap: viridis, or coolwarm for signed values, if None.
-    alone: the colours without the photo. See `colours.tables` for the formula.
+    alone: the colours without the photo. pale: the photo under them is a light print in gray, from which lines as
+    thin as pixels stand out. See `colours.tables` for the formula.
     """
     if photo.dtype != np.uint8 or photo.shape != (*values.shape, 3) or seen.shape != values.shape:
         raise ValueError(
@@ -116,17 +118,26 @@ def overlay(
         )
     if not 0 <= strength <= 1:
         raise ValueError(f"strength must be between 0 (photo only) and 1; got {strength}")
-    picture = cv2.cvtColor(
-        cv2.convertScaleAbs(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), alpha=0.5), cv2.COLOR_GRAY2RGB
-    )
+    picture = _printed(photo, _DIM)
     x, y, wide, tall = cv2.boundingRect(seen.view(np.uint8))
     box = np.s_[y : y + tall, x : x + wide]  # no work where the network saw nothing
     found = levels(values[box], signed)
     colours, kept = tables(colormap or ("coolwarm" if signed else "viridis"), strength, signed, alone)
     laid = cv2.applyColorMap(found, colours[:, None])
-    under = cv2.multiply(photo[box], cv2.applyColorMap(found, kept[:, None]), scale=1 / 255)
+    shown = _printed(photo[box], _PALE) if pale else photo[box]
+    under = cv2.multiply(shown, cv2.applyColorMap(found, kept[:, None]), scale=1 / 255)
     cv2.copyTo(cv2.add(laid, under), seen[box].view(np.uint8), picture[box])
     return np.asarray(picture, np.uint8)
+
+
+_DIM, _PALE = (0.0, 127.5), (140.0, 255.0)  # what a photo's black and white become where it is printed in gray
+
+
+def _printed(photo: Picture, ends: tuple[float, float]) -> Picture:
+    """The photo in gray, its black and its white at `ends`."""
+    black, white = ends
+    gray = cv2.convertScaleAbs(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), alpha=(white - black) / 255, beta=black)
+    return np.asarray(cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB), np.uint8)
 
 
 PAPER, INK, FAINT = (22, 23, 27), (236, 236, 240), (150, 152, 160)

@@ -144,7 +144,7 @@ def test_the_page_tells_what_the_network_sees(scene: Scene) -> None:
         photo = Photo("", np.zeros((height, width, 3), np.uint8))
         return words.unseen(*replace(asks(scene, method=method), photo=photo).part)
 
-    assert "only this square of the photo; the rest is gray." in told(300, 451)
+    assert "only this square of the photo; the rest is dimmed." in told(300, 451)
     assert "only this square of the photo.<" in told(300, 451, "gradient")
     assert "only this square" in told(256, 256)  # the crop leaves a margin all around
     assert words.unseen("", False) == ""

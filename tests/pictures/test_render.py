@@ -5,6 +5,7 @@ import torch
 from skimage import data
 
 from engine.pictures.colours import COLORMAPS, colors_of, heatmap, tables
+from engine.pictures.figures import Look, picture
 from engine.pictures.geometry import Geometry
 from engine.pictures.render import (
     contact_sheet,
@@ -325,6 +326,36 @@ def test_unseen_margin_is_gray_and_dim_but_not_heated():
         assert (margin == margin[:, :1]).all()
         np.testing.assert_allclose(margin[:, 0], 0.5 * (CAT[~seen] @ [0.299, 0.587, 0.114]), atol=1.01)
     assert np.array_equal(overlay(CAT, heat, seen, 0.0)[seen], CAT[seen])
+
+
+def test_lines_of_pixels_stand_out_from_a_pale_photo():
+    heat, seen = on_photo(np.zeros((7, 7)), NET.window(*CAT.shape[:2]), CAT.shape[:2])
+    plain, pale = (overlay(CAT, heat, seen, signed=True, pale=pale) for pale in (False, True))
+    assert np.array_equal(pale[~seen], plain[~seen])
+    luma = CAT[seen] @ [0.299, 0.587, 0.114]
+    np.testing.assert_allclose(pale[seen], (140 + luma * 115 / 255)[:, None].repeat(3, 1), atol=1.01)
+    # Whatever the photo, half the evidence is another colour than none; on the photo itself it need not be one.
+    colours = np.stack(np.meshgrid(*[np.arange(0, 256, 51)] * 3), -1).reshape(36, 6, 3).astype(np.uint8)
+    whole = np.ones(colours.shape[:2], bool)
+    for part in (-0.5, 0.5):
+        drawn = [
+            [
+                lab(overlay(colours, np.full(whole.shape, at), whole, signed=True, pale=pale).reshape(-1, 3))
+                for at in (0, part)
+            ]
+            for pale in (False, True)
+        ]
+        on_colours, on_pale = (np.linalg.norm(there - nothing, axis=1).min() for nothing, there in drawn)
+        assert on_pale > 20 and on_colours < 10, (on_pale, on_colours)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("at_image", [False, True])
+def test_the_photo_is_pale_under_signed_maps_of_the_image(signed, at_image):
+    window = NET.window(*CAT.shape[:2])
+    drawn = picture(CAT, window, np.zeros((7, 7)), Look(), at_image, signed)
+    pale = overlay(CAT, *on_photo(np.zeros((7, 7)), window, CAT.shape[:2]), signed=signed, pale=True)
+    assert np.array_equal(drawn, pale) is (signed and at_image)
 
 
 def test_overlay_refuses_what_does_not_fit():
