@@ -15,6 +15,7 @@ from ..pictures.figures import Look, picture
 from ..pictures.geometry import Geometry
 from ..pictures.photo import load_photo
 from ..pictures.render import Picture
+from ..trust.one_picture import has_signs
 from .questions import EVERY
 from .sources import Photo, photos_of
 from .store import rows_of, told_there
@@ -71,7 +72,7 @@ class StoredMap:
                 gone = "The photo “{name}” is not where the run found it. Give its pixels."
                 raise PhotoError(gone, name=self.path) from None
         window = self.geometry.window(*photo.shape[:2])
-        signed = bool((self.values < 0).any())
+        signed = has_signs(self.values, self.method)
         return picture(photo, window, self.at_input, look or Look(), self.layer is None, signed)
 
 

@@ -37,7 +37,6 @@ def explain(options: argparse.Namespace) -> int:
     ranking = explainer.ranking(logits)[0]
     for row in ranking[:5]:
         print(f"{row.told:>7}  {row.index:4}  {row.label}")
-    window = explainer.geometry.window(*photo.shape[:2])
     look = Look(options.view, options.gray, colormap=options.colours, scale=options.scale)
     layer = -1 if options.layer == "last" else options.layer
     answer = explainer.ask(
@@ -52,7 +51,7 @@ def explain(options: argparse.Namespace) -> int:
         result = sheet(explainer, photo, values, look, title, answer.signed)
     else:
         title = f"{title}, {answer.layers[0]}" if answer.layers else title
-        result = picture(photo, window, values, look, not answer.layers, answer.signed)
+        result = answer.picture(photo, look=look)
     if options.boxes:
         share = THRESHOLD if options.threshold is None else options.threshold
         boxes = answer.boxes(share, options.several, photo)

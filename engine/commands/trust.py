@@ -48,7 +48,7 @@ def trust(options: argparse.Namespace) -> int:
     small = fit(photo, SIDE)
 
     def drawn(map: Tensor) -> Picture:
-        signed = bool((map < 0).any())
+        signed = one_picture.has_signs(map, asked.method)
         window = explainer.geometry.window(*small.shape[:2])
         return picture(small, window, np.asarray(map.cpu()), Look(), at_image, signed)
 

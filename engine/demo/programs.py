@@ -108,7 +108,8 @@ class Programs:
 
             def draw() -> bytes:
                 shown, window = fitted(seen, opened, LARGE)
-                return png(picture(shown, window, values, Look(), facts["layer"] is None, facts["signed"]))
+                map = METHODS[facts["method"]].at.per_pixel(values)
+                return png(picture(shown, window, map, Look(), facts["layer"] is None, facts["signed"]))
 
             file = f"{Path(name).stem}-{facts['method']}"
             drawn, kept = files(self.studio, seen, ("explain", name, asked), file, values, draw)
@@ -200,7 +201,8 @@ class Programs:
 
             def draw() -> bytes:
                 shown, window = fitted(seen, opened, LARGE)
-                return png(picture(shown, window, values, Look(), row.at.at_image, row.signed))
+                map = row.at.per_pixel(values)
+                return png(picture(shown, window, map, Look(), row.at.at_image, row.signed))
 
             file = f"{Path(name).stem}-{row.name}-{asked[1]}"
             drawn, kept = files(self.studio, seen, ("unit", name, asked), file, values, draw)

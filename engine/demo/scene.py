@@ -250,12 +250,8 @@ class Scene:
         return one
 
     def shown(self, layer: int) -> Values:
-        """What is drawn of the values. Relevance is, as everywhere in its field, the sum over the channels of a
-        pixel: [S, S]."""
-        values = self.attribution(layer)
-        throughout = METHODS[self.question.method].at is Place.THROUGHOUT
-        summed: Values = values.sum(0) if throughout and self.at_image else values
-        return summed
+        """What is drawn of the values."""
+        return METHODS[self.question.method].at.per_pixel(self.attribution(layer))
 
     def draw(self, layer: int, side: int, scale: float | None = None) -> Picture:
         """The picture of a layer: heat on the photo, `side` pixels long at most, or the network's input.

@@ -1,6 +1,9 @@
 """Where a method reads its maps."""
 
 from enum import StrEnum
+from typing import Any, TypeVar
+
+Values = TypeVar("Values", bound=Any)  # an array, or a tensor
 
 
 class Place(StrEnum):
@@ -34,6 +37,12 @@ class Place(StrEnum):
     def at_every_layer(self) -> bool:
         """Does whoever asks choose the layer?"""
         return self is Place.LAYER
+
+    def per_pixel(self, values: Values) -> Values:
+        """What is drawn of the values of one image, [C, S, S] or [S, S]. Relevance is, as everywhere in its field,
+        what the channels of a pixel sum up to: [S, S]; whatever else has channels is drawn with them."""
+        summed: Values = values.sum(0) if self is THROUGHOUT and values.ndim == 3 else values
+        return summed
 
     def layers(self, count: int, pooled: int) -> range:
         """Which of so many layers it reads. pooled: the layer that the head pools, -1 where there is none."""

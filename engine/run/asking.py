@@ -58,7 +58,7 @@ class Asking(Opened):
         with self._asking(len(x)) as net:
             logits = net.forward(x)
         settled, asked = self._score(x, logits, target, contrast, seed)
-        row, every = METHODS.get(method), layer == "all"
+        every = layer == "all"
         index = -1 if every else self._index(method, layer)
         many = method in self.module.path_of
         if smooth < 0 or not spread >= 0:
@@ -102,8 +102,9 @@ class Asking(Opened):
         place = self._place(method)
         whole = place.at_image and not (place.has_layers and (every or index >= 0))
         layers = () if whole else tuple(self.layers) if every else (self.layers[index],)
+        entry = next(entry for entry in self.manifest["methods"] if entry["name"] == method)
         return Attribution(
-            values, method, row.title if row else method, layers, bool(row and row.signed), logits, asked,
+            values, method, entry["title"], layers, entry["signed"], logits, asked,
             self.geometry, completeness, passes, tuple(self._notes(method, index, every)), photo, arrived,
         )  # fmt: skip
 

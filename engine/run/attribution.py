@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..methods import Place
 from ..pictures.geometry import Geometry
 
 if TYPE_CHECKING:  # they load OpenCV, which whoever only asks has no use for
@@ -50,7 +51,7 @@ class Attribution:
         self, photo: NDArray[np.uint8] | None = None, image: int = 0, layer: int = -1, look: "Look | None" = None
     ) -> "Picture":
         """One image's values as a picture, uint8 [H, W, 3]: heat on the photo, where the network saw it, and
-        values of each channel as the network's input.
+        values of each channel as the network's input. Relevance is heat: what the channels of a pixel sum up to.
 
         photo: uint8 [H, W, 3]; without one, that which was asked about. layer: which of several.
         Raises ValueError where a map is to be drawn and there is no photo.
@@ -60,7 +61,7 @@ class Attribution:
         look, scale = look or Look(), None
         if len(self.layers) > 1:
             scale = scale_over((one.float().cpu().numpy() for one in self.values[image]), look, self.signed)
-        values = self.values[image][layer] if len(self.layers) > 1 else self.values[image]
+        values = self._drawn(image, layer)
         photo = self.photo if photo is None else photo
         if photo is None:
             if values.ndim == 2:
@@ -88,7 +89,7 @@ class Attribution:
         """
         from ..pictures.boxes import boxes_on_photo
 
-        values = self.values[image][layer] if len(self.layers) > 1 else self.values[image]
+        values = self._drawn(image, layer)
         if values.ndim != 2:
             raise ValueError(
                 f"{self.method} has a value for each channel: boxes are drawn around maps, as grad_cam's"
@@ -125,10 +126,15 @@ class Attribution:
     def __repr__(self) -> str:
         return f"Attribution({'; '.join(self.told())}; values {list(self.values.shape)})"
 
+    def _drawn(self, image: int = 0, layer: int = -1) -> Tensor:
+        """What of one image, and of one of several layers, is drawn: [S, S], or [C, S, S]."""
+        values = self.values[image][layer] if len(self.layers) > 1 else self.values[image]
+        return values if self.arrived is None else Place.THROUGHOUT.per_pixel(values)
+
     def _repr_html_(self) -> str:
         """The first image's picture with what it is, for notebooks."""
         lines = "<br>".join(html.escape(line) for line in self.told())
-        if self.photo is None and self.values.ndim - (len(self.layers) > 1) == 3:
+        if self.photo is None and self._drawn().ndim == 2:
             return f"<p>{lines}<br>give <code>picture(photo)</code> the photo to draw it on</p>"
         from ..pictures.render import data_url
 

@@ -143,7 +143,8 @@ class Answers:
             if request.picture:
                 small = shown(pixels, LONGEST)
                 window = geometry.window(*small.shape[:2])
-                contents.append(png(picture(small, window, map, Look(), Place(row["at"]).at_image, row["signed"])))
+                at = Place(row["at"])
+                contents.append(png(picture(small, window, at.per_pixel(map), Look(), at.at_image, row["signed"])))
                 continue
             contents.append(
                 {

@@ -189,6 +189,15 @@ def flat(values: Tensor, method: str) -> Tensor:
     return values.sum(1) if parts else values.abs().amax(1)
 
 
+def has_signs(map: Any, method: str) -> bool:
+    """Do values below zero mean something in a map that `flat` gave, an array or a tensor? In one of relevance
+    they do, where there are none as well; in one that was stored smaller they may be rounding."""
+    row = METHODS.get(method)
+    if row is not None and row.at is Place.THROUGHOUT:
+        return True
+    return (row is None or row.signed) and bool(map.min() < -1e-6 * abs(map).max())
+
+
 def likeness(a: Tensor, b: Tensor) -> float:
     """Spearman's correlation of two maps [S, S]; 0 where one is the same everywhere, and has no order."""
     found = float(spearman(a[None], b[None]))

@@ -151,6 +151,15 @@ def test_boxes_lie_on_the_photo(explainer: Explainer, tmp_path: Path) -> None:
         assert one.overlay().shape == photo.shape and one.at_input.shape == (32, 32)
 
 
+def test_a_map_is_drawn_as_its_answer_is(explainer: Explainer, tmp_path: Path) -> None:
+    photos, out = folder_of(tmp_path / "photos", 2), tmp_path / "out"
+    explain_folder(photos, out, explainer, Questions(("hires_cam@0", "saliency", "lrp_epsilon_plus")))
+    for one in read_maps(out):
+        photo = cv2.imread(str(photos / one.path))[:, :, ::-1].copy()
+        wanted = explainer.ask(photo, one.target, one.method, one.layer or -1).picture().astype(int)
+        assert np.abs(one.overlay() - wanted).mean() < 1
+
+
 def test_targets(explainer: Explainer, tmp_path: Path) -> None:
     for number in range(4):
         folder_of(tmp_path / "photos" / LABELS[number], 2)

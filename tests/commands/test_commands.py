@@ -205,6 +205,7 @@ def test_a_file_whose_maps_are_off_does_not_pass_the_check(
         (["--contrast", "Egyptian cat"], (300, 451, 3), "Grad-CAM: tiger cat rather than Egyptian cat, bn2.act"),
         (["--method", "cam", "--target", "285"], (300, 451, 3), "CAM: Egyptian cat"),
         (["--method", "saliency"], (300, 451, 3), "Saliency: tiger cat"),
+        (["--method", "lrp_epsilon_plus"], (300, 451, 3), "LRP epsilon-plus: tiger cat"),
         (
             ["--method", "guided_backprop", "--view", "positive", "--gray"],
             (224, 224, 3),

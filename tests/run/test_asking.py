@@ -4,6 +4,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -11,8 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from engine import Explainer, compile_model
+from engine.methods import METHODS
 from engine.methods.paths import noisy_copies
 from engine.pictures.boxes import boxes_on_photo
+from engine.pictures.figures import robust_scale
+from engine.pictures.render import on_photo, overlay
 from engine.run.watched import watched
 from tests.oracle import deviation
 from tests.whole.test_reference import SEED, Small, X
@@ -218,6 +222,34 @@ def test_an_answer_draws_itself_on_its_photo(asked: tuple[Explainer, Tensor]) ->
     assert np.array_equal(without.picture(photo, image=1).shape, photo.shape)
     with pytest.raises(ValueError, match="heat is drawn on a photo"):
         without.picture()
+
+
+def test_relevance_is_drawn_as_what_a_pixel_has(asked: tuple[Explainer, Tensor]) -> None:
+    """Beside the photo, and wherever it is drawn, it is the sum over the channels, in the colours of two signs."""
+    explainer, x = asked
+    photo = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    answer = explainer.ask(photo, 0, "lrp_epsilon_plus")
+    window = explainer.geometry.window(30, 40)
+    sums = answer.values[0].double().numpy().sum(0)
+    heat, seen = on_photo(np.clip(sums / robust_scale(sums), -1, 1), window, (30, 40))
+    wanted = overlay(photo, heat, seen, signed=True, pale=True)
+    assert np.abs(answer.picture().astype(int) - wanted).max() <= 2  # a level of the colours, by rounding
+    assert answer.signed and "<img" in answer._repr_html_()
+    (box,) = boxes_on_photo(sums, window, (30, 40), 0.2, False, answer.asked[0])
+    assert answer.boxes()[0].score == pytest.approx(box.score) and answer.boxes()[0].left == box.left
+    without = explainer.ask(x, 0, "lrp_epsilon_plus")
+    assert "<img" not in without._repr_html_()
+    with pytest.raises(ValueError, match="heat is drawn on a photo"):
+        without.picture()
+
+
+@patch.dict(METHODS)
+def test_a_method_of_ones_own_is_told_of_by_its_file(asked: tuple[Explainer, Tensor]) -> None:
+    explainer, x = asked
+    before = explainer.ask(x, 0, "lrp_epsilon_plus")
+    del METHODS["lrp_epsilon_plus"]
+    after = explainer.ask(x, 0, "lrp_epsilon_plus")
+    assert (after.title, after.signed) == (before.title, before.signed) == ("LRP epsilon-plus", True)
 
 
 def test_a_notebook_is_shown_no_markup_of_a_label(asked: tuple[Explainer, Tensor]) -> None:

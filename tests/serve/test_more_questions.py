@@ -73,6 +73,9 @@ def test_a_unit_is_drawn_where_a_picture_is_asked_for(answers: Answers) -> None:
     layer = answers.explainer.layers[0]
     (answer,) = answers.of([Request(PHOTOS[0], Unit(layer, 0, "saliency"), picture=True)])
     assert cv2.imdecode(np.frombuffer(answer.content, np.uint8), 1).shape == (40, 36, 3)
+    # Relevance is that of a pixel, on the photo; a gradient would be the network's input, 32 by 32.
+    (answer,) = answers.of([Request(PHOTOS[0], Unit(layer, 0, "lrp_epsilon_plus"), picture=True)])
+    assert cv2.imdecode(np.frombuffer(answer.content, np.uint8), 1).shape == (40, 36, 3)
     (answer,) = answers.of([Request(PHOTOS[0], Unit(layer, 0, "saliency", listed=True))])
     assert np.shape(answer.content["values"]) == tuple(answer.content["shape"])
     for wrong, why in (

@@ -5,7 +5,6 @@ from html import escape
 
 from ... import METHODS
 from ...files.fields import field_of
-from ...methods import Place
 from ...pictures.boxes import Box, cut, draw_boxes, in_window, placed
 from ...pictures.figures import Look, picture, robust_scale
 from ...pictures.geometry import Window
@@ -59,8 +58,7 @@ def draw_unit(scene: Scene, unit: Unit, terms: Values, about: str) -> str:
 def _figures(scene: Scene, unit: Unit) -> str:
     """The place on the photo; its field cut out of the photo and of the map; and the map as a whole."""
     explainer, row = scene.model.explainer, METHODS[unit.method]
-    # Relevance is that of a pixel, whatever its colours; a gradient is of each channel.
-    map = unit.map.sum(0) if row.at is Place.THROUGHOUT else unit.map
+    map = row.at.per_pixel(unit.map)
     entry, crop = explainer.manifest["layers"][scene.layer], explainer.geometry.crop
     field = field_of(entry, *unit.place, crop)
     large, window = fitted(scene.photo, scene.model, LARGE)
