@@ -41,7 +41,7 @@ GATES = ["gradient", "deconvnet", "guided_backprop", "full_grad"]
 # Networks whose float64 reference takes more than 16 GB at 224 pixels, and the side that they are verified at.
 SMALLER = {"vit_h_14": 56, "regnet_y_128gf": 64, "timm/convmixer_768_32": 56}
 # Networks that take no image below so many pixels.
-LARGER = {"inception_v3": 75, "timm/inception_v4": 75, "timm/inception_resnet_v2": 75}
+LARGER = {"inception_v3": 75, "timm/inception_v4": 75, "timm/inception_resnet_v2": 75, "maxvit_t": 224}
 
 ENDED = "its process was ended, most likely for want of memory: try a smaller --side, or --jobs 1"
 
