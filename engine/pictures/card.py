@@ -53,7 +53,7 @@ def share_card(
         _facts(card, facts, ramp, left, width, 3)
         return card
     top = _sentence(card, sentence, MARGIN, MARGIN - 8, inner, 2) + GAP
-    bottom = _facts(card, facts, ramp, MARGIN, inner, 1)
+    bottom = _facts(card, facts, ramp, MARGIN, inner, 2)
     tall = min(HEIGHT - MARGIN - bottom - top - under, round((inner - gaps) / sum(aspects)))
     used = round(tall * sum(aspects)) + gaps
     spare = HEIGHT - MARGIN - bottom - top - under - tall
@@ -85,7 +85,13 @@ def _breaks(word: str) -> bool:
 
 def _at_most(lines: list[str], most: int) -> list[str]:
     """The lines; the last of `most` has all that would come after it, and loses its middle where it is written."""
-    return lines if len(lines) <= most else [*lines[: most - 1], " ".join(lines[most - 1 :])]
+    if len(lines) <= most:
+        return lines
+    *kept, last = lines[:most]
+    for line in lines[most:]:
+        last = last.rstrip()
+        last += line if _breaks(last[-1]) and _breaks(line[0]) else f" {line}"
+    return [*kept, last]
 
 
 def _sentence(card: Picture, sentence: str, x: int, top: int, width: int, most: int) -> int:

@@ -23,7 +23,7 @@ from engine.demo.question import Question
 from engine.demo.scene import Model, Scene
 from engine.demo.studio import Studio
 from engine.demo.take import FILM_BYTES, abridged, animation, archive, card
-from engine.pictures.card import share_card, wrapped
+from engine.pictures.card import _at_most, share_card, wrapped
 from engine.pictures.render import text_width
 from tests.demo.hands import EGYPTIAN_CAT, LITE, OpenPage, asks, changed, choose_method, picture
 
@@ -89,6 +89,23 @@ def test_a_card_keeps_its_margin(size: tuple[int, int], count: int) -> None:
     for edge in (drawn[:30], drawn[-30:], drawn[:, :30], drawn[:, -30:]):
         assert (edge == edge[0, 0]).all()
     assert (drawn == (255, 0, 0)).all(axis=2).any()
+
+
+def test_a_card_holds_two_sentences_of_a_fact() -> None:
+    """As what a map's range is, and what of the score arrived: nothing in the middle goes."""
+    begin = "Range 4.94e-10 to 5.84e-07; colours are scaled to its largest."
+    facts = [
+        f"{begin} {word} 1 % of the score arrived; biases and stabilisers took it." for word in ("Over", "Near")
+    ]
+    panels = [(np.zeros((300, 451, 3), np.uint8), "map")] * 2
+    cards = [share_card(panels, "Why?", [fact]) for fact in facts]
+    assert (cards[0] != cards[1]).any()
+
+
+def test_what_is_one_line_again_has_no_blanks_between_chinese_letters() -> None:
+    text = "虎斑猫" * 20
+    assert _at_most(wrapped(text, 200, 30, 600), 2)[1] == text[len(wrapped(text, 200, 30, 600)[0]) :]
+    assert _at_most(["a", "b c", "d"], 2) == ["a", "b c d"]
 
 
 def test_a_card_needs_a_picture() -> None:
