@@ -225,8 +225,9 @@ CONTROLS: dict[str, Control] = {
         ),
     )
 }  # fmt: skip
-# Those below the picture, which draw it again: how it is shown, and where it is read.
-VIEW = tuple(name for name, control in CONTROLS.items() if control.applies and name != "layer")
+# Those below the picture, which draw it again: how it is shown, and where it is read. The slider of the layers
+# stands nowhere at first, and moves without asking.
+VIEW = tuple(name for name, control in CONTROLS.items() if control.applies and control.default is not None)
 DEFAULTS: dict[str, Any] = {name: control.default for name, control in CONTROLS.items()}
 
 
