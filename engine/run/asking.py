@@ -105,7 +105,7 @@ class Asking(Opened):
         entry = next(entry for entry in self.manifest["methods"] if entry["name"] == method)
         return Attribution(
             values, method, entry["title"], layers, entry["signed"], logits, asked,
-            self.geometry, completeness, passes, tuple(self._notes(method, index, every)), photo, arrived,
+            self.geometry, completeness, passes, tuple(self._notes(method, index, every)), photo, arrived, place,
         )  # fmt: skip
 
     def boxes(

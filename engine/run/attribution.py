@@ -31,6 +31,7 @@ class Attribution:
     arrived: of relevance the share of the score that came to the image and to each layer, [N, 1 + L], the image's
     first; what is missing was lost to biases and stabilisers above. None for the others.
     passes: how many passes of one image it took at most. notes: what is to be known before it is believed.
+    at: where the method is read, which says how its values are drawn.
     """
 
     values: Tensor
@@ -46,6 +47,7 @@ class Attribution:
     notes: tuple[str, ...] = ()
     photo: NDArray[np.uint8] | None = field(default=None, repr=False)
     arrived: Tensor | None = None
+    at: Place = Place.IMAGE
 
     def picture(
         self, photo: NDArray[np.uint8] | None = None, image: int = 0, layer: int = -1, look: "Look | None" = None
@@ -129,7 +131,7 @@ class Attribution:
     def _drawn(self, image: int = 0, layer: int = -1) -> Tensor:
         """What of one image, and of one of several layers, is drawn: [S, S], or [C, S, S]."""
         values = self.values[image][layer] if len(self.layers) > 1 else self.values[image]
-        return values if self.arrived is None else Place.THROUGHOUT.per_pixel(values)
+        return self.at.per_pixel(values)
 
     def _repr_html_(self) -> str:
         """The first image's picture with what it is, for notebooks."""

@@ -237,6 +237,8 @@ def test_relevance_is_drawn_as_what_a_pixel_has(asked: tuple[Explainer, Tensor])
     assert answer.signed and "<img" in answer._repr_html_()
     (box,) = boxes_on_photo(sums, window, (30, 40), 0.2, False, answer.asked[0])
     assert answer.boxes()[0].score == pytest.approx(box.score) and answer.boxes()[0].left == box.left
+    smooth = explainer.ask(photo, 0, "lrp_epsilon_plus", smooth=2)  # of which no share that arrived is told
+    assert smooth.picture().shape == photo.shape and smooth.boxes()
     without = explainer.ask(x, 0, "lrp_epsilon_plus")
     assert "<img" not in without._repr_html_()
     with pytest.raises(ValueError, match="heat is drawn on a photo"):
