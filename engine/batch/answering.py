@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..methods import Place
 from ..pictures.boxes import boxes_on_photo
 from ..pictures.folder import class_of
 from ..pictures.geometry import Window
@@ -140,7 +141,7 @@ class Answering:
 
     def _kept(self, asked: Asked, values: Tensor, **told: Tensor) -> "_Maps":
         """Maps as they are kept: at their layer's own size, or half as precise at the image's."""
-        whole = flat(values, asked.method).cpu()
+        whole = flat(values, asked.method, Place(self.explainer.module.at_of[asked.method])).cpu()
         kept = whole.half().float() if asked.shape is None else at_own_size(whole, asked.shape)
         return _Maps(asked, whole.numpy(), kept.numpy(), self.questions.threshold, told)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import Explainer
+from ..methods import METHODS
 from ..pictures.render import Picture
 from ..run.starting import Position
 from ..trust import one_picture
@@ -96,7 +97,7 @@ def believed(
     of the question, [S, S] or [C, S, S] and [K].
     """
     x = explainer.preprocess(torch.from_numpy(pixels))
-    own = one_picture.flat(torch.from_numpy(values)[None], method)[0]
+    own = one_picture.flat(torch.from_numpy(values)[None], method, METHODS[method].at)[0]
     scores = torch.from_numpy(chances).double()
     it = Subject(explainer, x, method, layer, target, contrast, options, own, scores, arrived)
     maps, curves = {"map": it.map}, dict[str, dict[str, Curve]]()

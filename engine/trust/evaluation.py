@@ -163,15 +163,12 @@ class Evaluation:
         values: Values = {}
         for asked in self.asked:
             method, layer = named(asked)
-            plain, contrasted = (
-                flat(
-                    self.explainer.ask(
-                        x, classes[cell], method, layer, contrast=rather, options=self.options.get(method)
-                    ).values,
-                    method,
-                )
+            options = self.options.get(method)
+            answers = [
+                self.explainer.ask(x, classes[cell], method, layer, contrast=rather, options=options)
                 for rather in (None, others)
-            )
+            ]
+            plain, contrasted = (flat(one.values, method, one.at) for one in answers)
             values[asked] = self._on_grid(plain, contrasted, cell)
         for name, draw in CONTROLS.items():
             map = draw(x, self.seed + number)

@@ -141,7 +141,7 @@ class Subject:
         asked = (explainer or self.explainer).ask(
             self.x, target, self.method, self.layer, contrast=self.contrast, options=self.options
         )
-        return flat(asked.values, self.method)[0]
+        return flat(asked.values, self.method, asked.at)[0]
 
 
 def subject(
@@ -173,19 +173,18 @@ def subject(
         explainer, x, answer.method, layer,
         int(scores.argmax()) if target is None else explainer.class_index(target),
         None if contrast is None else explainer.class_index(contrast), options,
-        flat(answer.values, answer.method)[0], scores,
+        flat(answer.values, answer.method, answer.at)[0], scores,
         None if came is None else float(came[0, came_to]), None if missing is None else float(missing[0]), place,
     )  # fmt: skip
 
 
-def flat(values: Tensor, method: str) -> Tensor:
+def flat(values: Tensor, method: str, at: Place) -> Tensor:
     """One value for each pixel, [N, S, S]: what the channels of a pixel sum up to where they are parts of the
-    score, and else the largest of them, up or down."""
+    score, and else the largest of them, up or down. at: where the method is read, as its file tells."""
     values = values.float()
     if values.ndim == 3:
         return values
-    row = METHODS.get(method)
-    parts = method in PARTS or (row is not None and row.at is Place.THROUGHOUT)
+    parts = method in PARTS or at is Place.THROUGHOUT
     return values.sum(1) if parts else values.abs().amax(1)
 
 

@@ -26,6 +26,7 @@ from engine.batch.run import Progress, explain_folder
 from engine.batch.sources import photos_of
 from engine.batch.store import metadata, parts, rows_of
 from engine.errors import ArtifactError
+from engine.methods import Place
 from engine.trust.one_picture import flat
 
 LABELS = ["red", "green", "blue", "dark"]
@@ -77,9 +78,10 @@ def test_noisy_copies_baselines_and_options_are_the_engines(explainer: Explainer
                 x, ranks[0], method, layer or -1, contrast=contrast, smooth=how.smooth, baseline=how.baseline,
                 options=how.options.get(method),
             )  # fmt: skip
-            wanted = flat(told.values, method)[0].numpy()
+            wanted = flat(told.values, method, told.at)[0].numpy()
             assert np.abs(map.at_input - wanted).max() <= 2e-3 * np.abs(wanted).max() + 1e-7
-            plain = flat(explainer.ask(x, ranks[0], method, layer or -1, contrast=contrast).values, method)[0]
+            without = explainer.ask(x, ranks[0], method, layer or -1, contrast=contrast)
+            plain = flat(without.values, method, without.at)[0]
             assert np.abs(map.at_input - plain.numpy()).max() > 1e-2 * np.abs(wanted).max()
 
 
@@ -110,7 +112,7 @@ def test_rows_hold_what_the_engine_answers(explainer: Explainer, tmp_path: Path)
         for map in row["maps"]:
             method, _, layer = map["asked"].partition("@")
             answer = explainer.ask(x, order[0], method, layer or -1)
-            wanted = flat(answer.values, method)[0]
+            wanted = flat(answer.values, method, answer.at)[0]
             values = torch.tensor(map["values"]).view(1, 1, map["rows"], map["columns"])
             found = torch.nn.functional.interpolate(values, (32, 32), mode="bilinear")[0, 0]
             coarse = map["layer"] is None  # kept in half precision
@@ -377,7 +379,7 @@ def test_a_map_of_pixels_is_not_shrunk_to_its_layer(explainer: Explainer, tmp_pa
         x = own.preprocess(torch.from_numpy(cv2.imread(str(photos / row["path"]))[:, :, ::-1].copy()))
         _, map = own.answer(x, None, "guided_grad_cam", "2")
         (found,) = row["maps"]
-        wanted = flat(map, "guided_grad_cam")[0]
+        wanted = flat(map, "guided_grad_cam", Place.LAYER)[0]
         assert (found["rows"], found["columns"], found["layer"]) == (32, 32, "2")
         assert torch.allclose(torch.tensor(found["values"]).reshape(32, 32), wanted, rtol=1e-2, atol=1e-6)
 

@@ -18,6 +18,7 @@ from engine.pictures.boxes import boxes_on_photo
 from engine.pictures.figures import robust_scale
 from engine.pictures.render import on_photo, overlay
 from engine.run.watched import watched
+from engine.trust.one_picture import flat
 from tests.oracle import deviation
 from tests.whole.test_reference import SEED, Small, X
 
@@ -252,6 +253,7 @@ def test_a_method_of_ones_own_is_told_of_by_its_file(asked: tuple[Explainer, Ten
     del METHODS["lrp_epsilon_plus"]
     after = explainer.ask(x, 0, "lrp_epsilon_plus")
     assert (after.title, after.signed) == (before.title, before.signed) == ("LRP epsilon-plus", True)
+    assert torch.equal(flat(after.values, after.method, after.at), before.values.sum(1))
 
 
 def test_a_notebook_is_shown_no_markup_of_a_label(asked: tuple[Explainer, Tensor]) -> None:

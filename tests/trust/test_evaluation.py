@@ -61,7 +61,7 @@ def test_the_numbers_are_those_of_the_metrics(explainer: Explainer) -> None:
     assert len(table.photos) == 4
     x = explainer.preprocess(torch.from_numpy(patch(1)))
     asked = explainer.ask(x, 1, "hires_cam")
-    map = flat(asked.values, "hires_cam")
+    map = flat(asked.values, "hires_cam", asked.at)
     curve = deletion(lambda images: explainer.forward(images).softmax(1)[:, 1], x, map)
     own = table.photos[1]["hires_cam"]
     assert own["deletion"] == pytest.approx(float(curve.auc), abs=1e-6)
